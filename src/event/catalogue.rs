@@ -1,0 +1,252 @@
+//! Every event: its name, level, fields and message.
+
+use super::{ConcealmentCounters, Errno, Family, Holder, Level, ListenerKind, Policy, Transport, UnderrunCause};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// What the catalogue says of one event.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Stable name.
+    pub name: &'static str,
+    /// Its severity.
+    pub level: Level,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Field name and type.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:literal $level:ident $variant:ident {
+        $($field:ident: $type:ty),* $(,)?
+    } => $message:expr;)+) => {
+        /// An event with its fields.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "event", content = "fields")]
+        pub enum Event {
+            $(
+                $(#[doc = $doc])+
+                #[serde(rename = $name)]
+                $variant {
+                    $(#[doc = concat!("`", stringify!($field), "`.")] $field: $type),*
+                },
+            )+
+        }
+
+        impl Event {
+            /// Its stable name.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $name),+ }
+            }
+
+            /// Its severity.
+            pub const fn level(&self) -> Level {
+                match self { $(Self::$variant { .. } => Level::$level),+ }
+            }
+
+            /// One line for people.
+            pub fn message(&self) -> String {
+                match self {
+                    $(Self::$variant { $($field),* } => {
+                        let _a_message_need_not_use_every_field = ($($field,)*);
+                        $message
+                    })+
+                }
+            }
+        }
+
+        /// All events, in the order of their life.
+        pub const CATALOGUE: &[Entry] = &[
+            $(Entry {
+                name: $name,
+                level: Level::$level,
+                meaning: concat!($($doc),+),
+                fields: &[$((stringify!($field), stringify!($type))),*],
+            }),+
+        ];
+    };
+}
+
+fn or_unknown(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "no holder was found".to_owned(), |h| format!("held by {h}"))
+}
+
+events! {
+    /// The server begins.
+    "server.starting" Info ServerStarting { version: String, name: String, on_bind_failure: Policy, command: Vec<String> }
+        => format!("sidetone {version} starts as {name:?}, policy {on_bind_failure}");
+    /// A listener is about to be bound.
+    "listener.binding" Debug ListenerBinding {
+        listener: ListenerKind, address: SocketAddr, family: Family, protocol: String, tls: bool, options: Vec<String>,
+    } => format!("binding {listener} to {address} ({family}, {protocol}, {})", options.join(", "));
+    /// A listener is bound and listens.
+    "listener.bound" Info ListenerBound { listener: ListenerKind, address: SocketAddr, family: Family, asked: SocketAddr, backlog: u32 }
+        => format!("{listener} listens on {address}");
+    /// A listener could not be bound.
+    "listener.bind_failed" Error ListenerBindFailed {
+        listener: ListenerKind, address: SocketAddr, family: Family, call: String, errno: Errno, holders: Vec<Holder>, remedy: String,
+    } => format!("{listener} on {address}: {call} failed with {errno}; {}; {remedy}", or_unknown(holders.first()));
+    /// The machine has no such family and nobody asked for it: the other one serves.
+    "listener.family_unavailable" Warn ListenerFamilyUnavailable { listener: ListenerKind, address: SocketAddr, family: Family, errno: Errno }
+        => format!("{listener}: this machine has no {family} ({errno}), serving without it");
+    /// The asked port was taken, another one is used (policy next).
+    "listener.fell_back" Warn ListenerFellBack { listener: ListenerKind, asked: u16, port: u16 }
+        => format!("{listener}: port {asked} was taken, using {port}");
+    /// A listener is closed.
+    "listener.closed" Debug ListenerClosed { listener: ListenerKind, address: SocketAddr } => format!("{listener} on {address} closed");
+    /// Every listener that can be up is up.
+    "server.ready" Info ServerReady { name: String, tcp: Vec<SocketAddr>, websocket: Vec<SocketAddr>, degraded: Vec<String>, startup_us: u64 }
+        => if degraded.is_empty() { format!("ready after {startup_us} us") } else { format!("ready, DEGRADED: {}", degraded.join("; ")) };
+    /// A signal asked the server to end; clients are told.
+    "server.draining" Info ServerDraining { signal: String, connections: u32 } => format!("{signal}: draining {connections} connections");
+    /// The server has ended; its ports are free.
+    "server.stopped" Info ServerStopped { connections_served: u64, connections_cut: u32, uptime_ms: u64 }
+        => format!("stopped after {uptime_ms} ms and {connections_served} connections, {connections_cut} of them cut");
+
+    /// mDNS is about to be announced.
+    "mdns.registering" Debug MdnsRegistering { service: String, instance: String, interfaces: Vec<String>, port: u16 }
+        => format!("registering {instance:?} ({service}, port {port}) on {}", interfaces.join(", "));
+    /// The announcement was sent.
+    "mdns.announced" Info MdnsAnnounced { service: String, instance: String, addresses: Vec<String> } => format!("announced {instance:?} at {}", addresses.join(", "));
+    /// The announcement was taken back.
+    "mdns.withdrawn" Info MdnsWithdrawn { instance: String } => format!("withdrew {instance:?}");
+    /// mDNS does not work; the server serves without it.
+    "mdns.failed" Warn MdnsFailed { doing: String, reason: String } => format!("mDNS: {doing}: {reason}");
+
+    /// A transport connection was accepted.
+    "connection.accepted" Debug ConnectionAccepted { connection: u64, transport: Transport, local: SocketAddr, peer: SocketAddr }
+        => format!("connection {connection}: {peer} over {transport}");
+    /// The kernel refused to hand out a connection.
+    "connection.accept_failed" Error ConnectionAcceptFailed { listener: ListenerKind, address: SocketAddr, errno: Errno, open_connections: u32 }
+        => format!("{listener} on {address}: accept failed with {errno} at {open_connections} connections");
+    /// A peer broke the wire format; only its own connection is closed.
+    "connection.malformed" Warn ConnectionMalformed { connection: u64, peer: SocketAddr, error: String, close_code: u16 }
+        => format!("connection {connection} ({peer}): {error}; closed with {close_code}");
+    /// A connection ended.
+    "connection.closed" Debug ConnectionClosed {
+        connection: u64, peer: SocketAddr, close_code: u16, reason: String, by_peer: bool, bytes_received: u64, bytes_sent: u64,
+    } => format!("connection {connection} ({peer}) closed: {close_code} {reason}");
+    /// An HTTP request was answered.
+    "http.answered" Debug HttpAnswered { peer: SocketAddr, method: String, path: String, status: u16 } => format!("{peer} {method} {path} {status}");
+
+    /// A participant is in a room.
+    "session.joined" Info SessionJoined { connection: u64, stream: u16, name: String, room: String, transport: Transport, peer: SocketAddr, agent: String }
+        => format!("{name:?} joined {room:?} over {transport} as stream {stream}");
+    /// A hello was refused.
+    "session.refused" Warn SessionRefused { connection: u64, peer: SocketAddr, code: String, reason: String }
+        => format!("connection {connection} ({peer}) refused: {code}: {reason}");
+    /// A participant left; what the server got from it and sent to it.
+    "session.left" Info SessionLeft {
+        connection: u64, stream: u16, name: String, room: String, reason: String, inbound: ConcealmentCounters,
+        pictures_received: u64, audio_sent: u64, audio_dropped: u64, pictures_sent: u64, pictures_dropped: u64,
+    } => format!("{name:?} left {room:?}: {reason}");
+    /// Nothing was heard of a peer for the timeout.
+    "session.timed_out" Warn SessionTimedOut { connection: u64, name: String, silent_ms: u64 }
+        => format!("{name:?}: nothing received for {silent_ms} ms, connection closed");
+    /// A receiver did not drain its queue and was closed.
+    "session.slow_consumer" Warn SessionSlowConsumer { connection: u64, name: String, stalled_ms: u64, queued_bytes: u64 }
+        => format!("{name:?} has not drained its queue for {stalled_ms} ms ({queued_bytes} bytes), closed with 1013");
+    /// The mixer's thread runs.
+    "mixer.started" Info MixerStarted { frame_ms: u32, scheduling: String } => format!("mixer ticks every {frame_ms} ms, {scheduling}");
+    /// What the mixer did since the last such event.
+    "mixer.stats" Debug MixerStats {
+        ticks: u64, expected_ticks: u64, late_ticks: u64, skipped_ticks: u64, max_lateness_us: u64, run_delay_us: Option<u64>,
+        max_work_us: u64, rooms: u32, speakers: u32, concealed_samples: u64,
+    } => format!("{ticks} of {expected_ticks} ticks, {late_ticks} late, worst {max_lateness_us} us");
+
+    /// A client tries to connect.
+    "client.connecting" Debug ClientConnecting { target: String, address: SocketAddr, attempt: u32 } => format!("connecting to {address} ({target}), attempt {attempt}");
+    /// A transport connection is up.
+    "client.connected" Debug ClientConnected { target: String, address: SocketAddr, local: SocketAddr, transport: Transport, took_us: u64 }
+        => format!("connected to {address} after {took_us} us");
+    /// One address did not work.
+    "client.connect_failed" Warn ClientConnectFailed { target: String, address: Option<SocketAddr>, stage: String, errno: Option<Errno>, reason: String }
+        => format!("{target}: {stage}: {reason}");
+    /// In the room; the sound as agreed.
+    "client.joined" Info ClientJoined { server: String, room: String, name: String, stream: u16, participants: Vec<String>, codec: String, clock_rate: u32, channels: u8, frame_ms: u8, bitrate: u32 }
+        => format!("in room {room:?} of {server:?} as {name:?} with {} others; {codec} {clock_rate} Hz {frame_ms} ms {bitrate} b/s", participants.len());
+    /// The server said no.
+    "client.refused" Error ClientRefused { code: String, reason: String } => format!("refused: {code}: {reason}");
+    /// The connection is gone.
+    "client.disconnected" Warn ClientDisconnected { close_code: Option<u16>, reason: String } => format!("disconnected: {reason}");
+    /// The next try is scheduled.
+    "client.reconnecting" Info ClientReconnecting { attempt: u32, delay_ms: u64 } => format!("attempt {attempt} in {delay_ms} ms");
+    /// Somebody came.
+    "client.participant_joined" Info ClientParticipantJoined { stream: u16, name: String } => format!("{name:?} joined");
+    /// Somebody went.
+    "client.participant_left" Info ClientParticipantLeft { stream: u16, name: String } => format!("{name:?} left");
+    /// The first sound of this connection was received.
+    "client.first_audio" Info ClientFirstAudio { after_ms: u64, level: u8 } => format!("first sound after {after_ms} ms, level {level}");
+    /// The first whole picture of a participant.
+    "client.first_picture" Info ClientFirstPicture { stream: u16, name: String, width: u32, height: u32, after_ms: u64 }
+        => format!("first picture of {name:?} ({width}x{height}) after {after_ms} ms");
+    /// A sound or picture device was opened.
+    "device.opened" Info DeviceOpened { device: String, kind: String, sample_rate: u32, channels: u16, period_samples: u32 }
+        => format!("{kind} {device}: {sample_rate} Hz, {channels} channels, period {period_samples} samples");
+    /// A device cannot be used.
+    "device.failed" Error DeviceFailed { device: String, kind: String, reason: String } => format!("{kind} {device}: {reason}");
+    /// Playback had fewer samples than the device asked for.
+    "audio.underrun" Warn AudioUnderrun { cause: UnderrunCause, samples_got: u32, samples_expected: u32, buffered_samples: u32, callback: u64 }
+        => format!("underrun ({cause}): {samples_got} of {samples_expected} samples in callback {callback}");
+    /// Playback still fills its buffer, or nobody speaks; not a fault.
+    "audio.filling" Debug AudioFilling { samples_got: u32, samples_expected: u32, callback: u64 }
+        => format!("still filling: {samples_got} of {samples_expected} samples in callback {callback}");
+    /// Playback began or began again.
+    "audio.playing" Debug AudioPlaying { buffered_samples: u32, target_samples: u32 } => format!("playing with {buffered_samples} samples buffered, target {target_samples}");
+    /// A snapshot was taken.
+    "client.snapshot" Info ClientSnapshot { pictures: Vec<String>, sound_received: bool, waited_ms: u64 }
+        => format!("snapshot of {} after {waited_ms} ms, sound {}", pictures.join(", "), if *sound_received { "flowed" } else { "did not flow" });
+    /// The client ends.
+    "client.ended" Info ClientEnded { exit_code: u8, reason: String } => format!("ended with {exit_code}: {reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Record, Unread};
+    use super::*;
+
+    fn record() -> Record {
+        let event = Event::ListenerBindFailed {
+            listener: ListenerKind::WebSocket,
+            address: "0.0.0.0:37909".parse().unwrap(),
+            family: Family::Ipv4,
+            call: "bind".to_owned(),
+            errno: Errno { number: 98, name: "EADDRINUSE".to_owned() },
+            holders: vec![],
+            remedy: "use another port".to_owned(),
+        };
+        Record {
+            time: "2026-11-22T21:30:00.000001Z".to_owned(),
+            monotonic_ns: 5,
+            level: event.level(),
+            source: "src/net/bind.rs:1".to_owned(),
+            pid: 1,
+            message: event.message(),
+            event,
+        }
+    }
+
+    #[test]
+    fn a_line_comes_back_as_the_same_record() {
+        let line = serde_json::to_string(&record()).unwrap();
+        assert_eq!(Record::parse(&line), Ok(record()));
+        assert!(line.contains(r#""event":"listener.bind_failed","fields":{"listener":"websocket""#), "{line}");
+    }
+
+    #[test]
+    fn free_text_and_drift_are_told_apart() {
+        assert!(matches!(Record::parse("thread 'main' panicked at"), Err(Unread::NotStructured(_))));
+        let drifted = serde_json::to_string(&record()).unwrap().replace("bind_failed", "bind_exploded");
+        assert!(matches!(Record::parse(&drifted), Err(Unread::Drifted(_))));
+    }
+
+    #[test]
+    fn names_are_unique_and_dotted() {
+        let mut names: Vec<_> = CATALOGUE.iter().map(|e| e.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len());
+        assert!(names.iter().all(|n| n.split('.').count() == 2));
+    }
+}
