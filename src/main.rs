@@ -1,1 +1,6 @@
-fn main(){}
+//! The `sidetone` binary.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -300,19 +300,18 @@ impl Decoder {
     /// # Errors
     /// [`WireError::NotAFrame`] as soon as the first byte is here, [`WireError::TooBig`] as soon as the header is.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
-        let header = match self.header {
-            Some(header) => header,
-            None => {
-                if let Some(&found) = self.buffer.first()
-                    && found != MAGIC
-                {
-                    return Err(WireError::NotAFrame { found });
-                }
-                let Some(head) = self.buffer.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
-                let header = Header::decode(head)?;
-                self.buffer.advance(HEADER_LENGTH);
-                *self.header.insert(header)
+        let header = if let Some(header) = self.header {
+            header
+        } else {
+            if let Some(&found) = self.buffer.first()
+                && found != MAGIC
+            {
+                return Err(WireError::NotAFrame { found });
             }
+            let Some(head) = self.buffer.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
+            let header = Header::decode(head)?;
+            self.buffer.advance(HEADER_LENGTH);
+            *self.header.insert(header)
         };
         if self.buffer.len() < header.length as usize {
             return Ok(None);
@@ -367,10 +366,7 @@ mod tests {
         assert_eq!(Frame::from_message(good.encode()), Ok(good.clone()));
         let mut long = good.encode().to_vec();
         long.push(0);
-        assert_eq!(
-            Frame::from_message(long.into()),
-            Err(WireError::NotOneFrame { found: 19, expected: 18 })
-        );
+        assert_eq!(Frame::from_message(long.into()), Err(WireError::NotOneFrame { found: 19, expected: 18 }));
         let short = good.encode().slice(..17);
         assert!(matches!(Frame::from_message(short), Err(WireError::NotOneFrame { found: 17, .. })));
         assert!(matches!(Frame::from_message(Bytes::new()), Err(WireError::NotOneFrame { found: 0, .. })));

@@ -1,0 +1,23 @@
+//! All that was observed, and what is concluded from it, as data. PURE.
+//!
+//! * [`observed`]: [`Evidence`], the input of the diagnosis. Saved as `evidence.json` it can be diagnosed again offline. What
+//!   nobody measured is absent or `None`, never false.
+//! * [`concluded`]: [`Report`], the output: checks, findings, timeline. Every statement cites an [`EvidenceItem`].
+//! * [`ledger`]: where conclusions get their citations from.
+
+pub mod concluded;
+pub mod ledger;
+pub mod observed;
+pub mod plan;
+
+pub use concluded::{
+    Check, Confidence, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Finding, Fix, FixKind, Horizon,
+    Hypothesis, HypothesisState, Impact, Layer, Link, Metric, NotChecked, Recommendation, Report, RunReport,
+    ScenarioSummary, Side, Status, TimelineEntry, Verdict,
+};
+pub use ledger::Ledger;
+pub use observed::{Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel};
+pub use plan::{ClientPlan, Limits, Plan, ServerPlan};
+
+/// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.
+pub const SCHEMA_VERSION: &str = "1.0";
