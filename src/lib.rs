@@ -6,3 +6,8 @@
 //! | [`event`] | pure | the vocabulary of structured log events |
 pub mod event;
 pub mod protocol;
+pub mod clock;
+pub mod log;
+pub mod net;
+pub mod server;
+pub mod session;

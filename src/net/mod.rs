@@ -1,0 +1,3 @@
+//! Sockets. I/O.
+pub mod outbox;
+pub mod transport;

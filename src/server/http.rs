@@ -1,0 +1,201 @@
+//! The WebSocket port: HTTP with `/`, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws`.
+
+use super::connection::{self, Origin};
+use super::hub::{Hub, Registration};
+use crate::event::{Event, Transport};
+use crate::net::transport::{self, Stream};
+use crate::protocol::SUBPROTOCOL;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// Where WebSockets are opened.
+pub(crate) const PATH: &str = "/ws";
+/// How long a request's head may take.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Serves one connection; a WebSocket goes on in a task of its own.
+pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: TcpStream, peer: SocketAddr) {
+    let outbox = Arc::clone(&registration.outbox);
+    // the upgrade takes the place in the hub's list with it
+    let place = Arc::new(Mutex::new(Some(registration)));
+    let service = hyper::service::service_fn(|request| {
+        let answer = answer(&hub, &place, peer, request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(16 * 1_024)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut served = pin!(served);
+    let told = tokio::select! {
+        result = &mut served => { drop(result); false } // a peer that goes away in the middle is its own business
+        () = outbox.closing() => true,
+    };
+    if told {
+        served.as_mut().graceful_shutdown();
+        drop(tokio::time::timeout(Duration::from_millis(500), served).await);
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+fn answer(
+    hub: &Arc<Hub>,
+    place: &Mutex<Option<Registration>>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let known = ["/", "/healthz", "/readyz", "/metrics", PATH];
+    let answer = if !known.contains(&path.as_str()) {
+        text(StatusCode::NOT_FOUND, format!("not found; this server has {}\n", known.join(" ")))
+    } else if method != Method::GET && method != Method::HEAD {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        answer
+    } else {
+        match path.as_str() {
+            "/healthz" => health(hub),
+            "/readyz" => readiness(hub),
+            "/metrics" => typed("application/openmetrics-text; version=1.0.0; charset=utf-8", hub.metrics.text()),
+            "/ws" => upgrade(hub, place, peer, request),
+            _ => landing(hub),
+        }
+    };
+    let status = answer.status().as_u16();
+    hub.config.log.emit(Event::HttpAnswered { peer, method: method.to_string(), path, status });
+    answer
+}
+
+fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+    let mut answer = typed("text/plain; charset=utf-8", body);
+    *answer.status_mut() = status;
+    answer
+}
+
+fn typed(content_type: &'static str, body: impl Into<String>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body.into())));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert(header::SERVER, HeaderValue::from_static(concat!("sidetone/", env!("CARGO_PKG_VERSION"))));
+    answer
+}
+
+/// 200 as long as the process serves; the body tells ok from degraded.
+fn health(hub: &Hub) -> Answer {
+    let degraded = &hub.config.degraded;
+    let status = if degraded.is_empty() { "ok" } else { "degraded" };
+    let body = serde_json::json!({
+        "status": status,
+        "degraded": degraded,
+        "name": hub.config.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "draining": hub.is_draining(),
+    });
+    typed("application/json", format!("{body}\n"))
+}
+
+/// 200 if new participants are welcome, else 503.
+fn readiness(hub: &Hub) -> Answer {
+    if hub.is_draining() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    text(StatusCode::OK, "ready\n")
+}
+
+fn landing(hub: &Hub) -> Answer {
+    let name: String = hub
+        .config
+        .name
+        .chars()
+        .map(|c| match c {
+            '<' => "&lt;".to_owned(),
+            '&' => "&amp;".to_owned(),
+            c => c.to_string(),
+        })
+        .collect();
+    typed(
+        "text/html; charset=utf-8",
+        format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>{name} - Sidetone</title>\n\
+             <style>body{{font:1rem/1.6 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem}}</style>\n\
+             <h1>{name}</h1><p>This is a Sidetone server. Join the call from a terminal:</p>\n\
+             <pre>sidetone client ws://<script>document.write(location.host)</script></pre>\n\
+             <p><a href=/healthz>health</a> &middot; <a href=/metrics>metrics</a></p></html>\n"
+        ),
+    )
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+}
+
+fn upgrade(
+    hub: &Arc<Hub>,
+    place: &Mutex<Option<Registration>>,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Answer {
+    let headers = request.headers();
+    let asks = has_token(headers, header::CONNECTION, "upgrade") && has_token(headers, header::UPGRADE, "websocket");
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|v| v.as_bytes() == b"13");
+    if !asks || !version {
+        let mut answer = text(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (RFC 6455, version 13)\n");
+        let headers = answer.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return answer;
+    }
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).map(|k| derive_accept_key(k.as_bytes())) else {
+        return text(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing\n");
+    };
+    let ours = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    let Some(registration) = super::hub::lock(place).take() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "this connection is already in use\n");
+    };
+    let upgrading = hyper::upgrade::on(&mut request);
+    let hub_of_session = Arc::clone(hub);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrading.await else { return };
+        let stream: Box<dyn Stream> = Box::new(TokioIo::new(upgraded));
+        let websocket =
+            WebSocketStream::from_raw_socket(stream, Role::Server, Some(transport::websocket_config())).await;
+        let origin = Origin { transport: Transport::WebSocket, peer };
+        // boxed: the future of a whole session is large, and a spawned task keeps its first size
+        Box::pin(connection::serve(hub_of_session, registration, origin, transport::websocket(websocket))).await;
+    });
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Ok(key) = HeaderValue::from_str(&key) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    if ours {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    answer
+}

@@ -1,0 +1,325 @@
+//! Rooms and who is in them. Every lock here is held for a few map operations, never across an await or a mix.
+//!
+//! Lock order: [`Hub`]'s state, then a room's members, then an outbox.
+
+use super::Config;
+use super::metrics::Metrics;
+use crate::event::ConcealmentCounters;
+use crate::net::outbox::Outbox;
+use crate::protocol::{
+    AudioPacket, Capability, Chat, Frame, Hello, Joined, Left, Message, Mute, Participant, Refusal, RefusalCode, Welcome,
+};
+use crate::session::{admit, heartbeat};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the mixer has to know; it drains this once a tick.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    Join(u16),
+    Leave(u16),
+    Audio { stream: u16, sequence: u16, timestamp: u32, packet: AudioPacket, at: Duration },
+}
+
+/// Somebody in a room.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) stream: u16,
+    pub(crate) name: String,
+    pub(crate) muted: AtomicBool,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) hears: bool,
+    pub(crate) sees: bool,
+    /// Written by the mixer: what it got of this speaker.
+    pub(crate) heard: Mutex<ConcealmentCounters>,
+    control_sequence: AtomicU64,
+}
+
+impl Member {
+    /// Queues a control message.
+    pub(crate) fn tell(&self, message: &Message) {
+        let sequence = self.control_sequence.fetch_add(1, Ordering::Relaxed) as u16;
+        self.outbox.control(message.frame(0, sequence).encode());
+    }
+
+    fn participant(&self) -> Participant {
+        Participant { stream: self.stream, name: self.name.clone(), muted: self.muted.load(Ordering::Relaxed) }
+    }
+}
+
+/// A room: it is made when the first one joins and goes with the last.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    members: Mutex<BTreeMap<u16, Arc<Member>>>,
+    inbox: Mutex<Vec<Inbound>>,
+}
+
+impl Room {
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        lock(&self.members).values().cloned().collect()
+    }
+
+    pub(crate) fn take_inbox(&self) -> Vec<Inbound> {
+        std::mem::take(&mut *lock(&self.inbox))
+    }
+
+    fn others(&self, stream: u16) -> Vec<Arc<Member>> {
+        lock(&self.members).values().filter(|m| m.stream != stream).cloned().collect()
+    }
+
+    fn tell_others(&self, stream: u16, message: &Message) {
+        self.others(stream).iter().for_each(|m| m.tell(message));
+    }
+}
+
+/// A participant's place; what it sends goes through here.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) room: Arc<Room>,
+    pub(crate) member: Arc<Member>,
+}
+
+impl Seat {
+    pub(crate) fn audio(&self, frame: &Frame, packet: AudioPacket, at: Duration) {
+        let stream = self.member.stream;
+        let inbound = Inbound::Audio { stream, sequence: frame.sequence, timestamp: frame.timestamp, packet, at };
+        lock(&self.room.inbox).push(inbound);
+    }
+
+    /// Sends a whole picture, already cut into frames, to the others.
+    pub(crate) fn picture(&self, chunks: &[Bytes]) {
+        for other in self.room.others(self.member.stream).iter().filter(|m| m.sees) {
+            other.outbox.picture(self.member.stream, chunks.to_vec());
+        }
+    }
+
+    pub(crate) fn chat(&self, text: String) {
+        let chat = Message::Chat(Chat { from: self.member.name.clone(), text });
+        self.room.tell_others(self.member.stream, &chat);
+    }
+
+    pub(crate) fn mute(&self, muted: bool) {
+        self.member.muted.store(muted, Ordering::Relaxed);
+        self.room.tell_others(self.member.stream, &Message::Mute(Mute { stream: self.member.stream, muted }));
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rooms: BTreeMap<String, Arc<Room>>,
+    streams: BTreeSet<u16>,
+    last_stream: u16,
+    rooms_made: u64,
+    draining: bool,
+    connections: BTreeMap<u64, Arc<Outbox>>,
+    last_connection: u64,
+}
+
+/// The server's shared state.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
+    state: Mutex<State>,
+    /// Wakes the mixer when there is a room, or at the end.
+    rooms_changed: Condvar,
+    connection_gone: Notify,
+}
+
+/// Keeps a connection in the hub's list for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) id: u64,
+    pub(crate) outbox: Arc<Outbox>,
+    hub: Arc<Hub>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.hub.state).connections.remove(&self.id);
+        self.hub.metrics.connections.dec();
+        self.hub.connection_gone.notify_waiters();
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            metrics: Metrics::new(),
+            state: Mutex::default(),
+            rooms_changed: Condvar::new(),
+            connection_gone: Notify::new(),
+        }
+    }
+
+    /// Takes in a connection; `None` if there are far more than participants are allowed, or at the end.
+    pub(crate) fn register(self: &Arc<Self>) -> Option<Registration> {
+        let mut state = lock(&self.state);
+        // visitors that did not say hello yet, health checks and probes need some room beyond the participants
+        if state.draining || state.connections.len() >= self.config.max_clients as usize + 256 {
+            return None;
+        }
+        state.last_connection += 1;
+        let (id, outbox) = (state.last_connection, Arc::new(Outbox::default()));
+        state.connections.insert(id, Arc::clone(&outbox));
+        self.metrics.connections.inc();
+        self.metrics.connections_total.inc();
+        Some(Registration { id, outbox, hub: Arc::clone(self) })
+    }
+
+    pub(crate) fn open_connections(&self) -> u32 {
+        u32::try_from(lock(&self.state).connections.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn connections_served(&self) -> u64 {
+        lock(&self.state).last_connection
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        lock(&self.state).draining
+    }
+
+    /// Lets a participant in and tells the others.
+    pub(crate) fn join(&self, hello: &Hello, outbox: &Arc<Outbox>) -> Result<Seat, Refusal> {
+        let mut state = lock(&self.state);
+        if state.draining {
+            let message = "the server is going down; come back in a moment".to_owned();
+            return Err(Refusal { code: RefusalCode::ShuttingDown, message });
+        }
+        let room = state.rooms.get(&hello.room).cloned();
+        let taken =
+            |name: &str| room.as_ref().is_some_and(|room| lock(&room.members).values().any(|m| m.name == name));
+        let full = state.streams.len() >= self.config.max_clients as usize;
+        let admission = admit(hello, taken, full)?;
+        let stream = state.free_stream();
+        let room = room.unwrap_or_else(|| state.make_room(&hello.room));
+        let member = Arc::new(Member {
+            stream,
+            name: hello.name.clone(),
+            muted: AtomicBool::new(false),
+            outbox: Arc::clone(outbox),
+            hears: hello.capabilities.contains(&Capability::Audio),
+            sees: hello.capabilities.contains(&Capability::Picture),
+            heard: Mutex::default(),
+            control_sequence: AtomicU64::new(0),
+        });
+        let participants = room.members().iter().map(|m| m.participant()).collect();
+        member.tell(&Message::Welcome(Welcome {
+            version: admission.version,
+            stream,
+            server: self.config.name.clone(),
+            agent: concat!("sidetone/", env!("CARGO_PKG_VERSION")).to_owned(),
+            room: room.name.clone(),
+            participants,
+            capabilities: vec![Capability::Audio, Capability::Picture, Capability::Chat],
+            audio: admission.audio,
+            heartbeat_ms: heartbeat::INTERVAL.as_millis() as u32,
+            timeout_ms: heartbeat::TIMEOUT.as_millis() as u32,
+        }));
+        room.tell_others(stream, &Message::Joined(Joined { participant: member.participant() }));
+        lock(&room.members).insert(stream, Arc::clone(&member));
+        lock(&room.inbox).push(Inbound::Join(stream));
+        self.metrics.participants.set(state.streams.len() as i64);
+        self.metrics.rooms.set(state.rooms.len() as i64);
+        drop(state);
+        self.rooms_changed.notify_all();
+        Ok(Seat { room, member })
+    }
+
+    /// Takes a participant out and tells the others.
+    pub(crate) fn leave(&self, seat: &Seat) {
+        let stream = seat.member.stream;
+        let mut state = lock(&self.state);
+        state.streams.remove(&stream);
+        let empty = {
+            let mut members = lock(&seat.room.members);
+            members.remove(&stream);
+            members.is_empty()
+        };
+        if empty {
+            state.rooms.remove(&seat.room.name);
+        }
+        self.metrics.participants.set(state.streams.len() as i64);
+        self.metrics.rooms.set(state.rooms.len() as i64);
+        drop(state);
+        lock(&seat.room.inbox).push(Inbound::Leave(stream));
+        let left = Message::Left(Left { stream, name: seat.member.name.clone() });
+        for other in seat.room.members() {
+            other.outbox.forget(stream);
+            other.tell(&left);
+        }
+    }
+
+    /// The rooms of this tick.
+    pub(crate) fn rooms(&self) -> Vec<Arc<Room>> {
+        lock(&self.state).rooms.values().cloned().collect()
+    }
+
+    /// Waits until there is a room; `false` at the end.
+    pub(crate) fn wait_for_rooms(&self) -> bool {
+        let state = lock(&self.state);
+        let waits = |state: &mut State| state.rooms.is_empty() && !state.draining;
+        let state = self.rooms_changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        !state.draining
+    }
+
+    /// Says goodbye to all and waits for them to go, at most `patience`. Gives the number of those who stayed.
+    pub(crate) async fn drain(&self, patience: Duration) -> u32 {
+        {
+            let mut state = lock(&self.state);
+            state.draining = true;
+            for outbox in state.connections.values() {
+                outbox.close(crate::protocol::close::GOING_AWAY, "the server is going down");
+            }
+        }
+        self.rooms_changed.notify_all();
+        let all_gone = async {
+            loop {
+                let gone = self.connection_gone.notified();
+                if self.open_connections() == 0 {
+                    return;
+                }
+                gone.await;
+            }
+        };
+        drop(tokio::time::timeout(patience, all_gone).await);
+        self.open_connections()
+    }
+}
+
+impl State {
+    /// The next number after the last one given that nobody has: a number is not reused while its last frames may still
+    /// be on their way. 0 is the mix.
+    fn free_stream(&mut self) -> u16 {
+        loop {
+            self.last_stream = self.last_stream.checked_add(1).unwrap_or(1);
+            if self.streams.insert(self.last_stream) {
+                return self.last_stream;
+            }
+        }
+    }
+
+    fn make_room(&mut self, name: &str) -> Arc<Room> {
+        self.rooms_made += 1;
+        let room = Room {
+            id: self.rooms_made,
+            name: name.to_owned(),
+            members: Mutex::default(),
+            inbox: Mutex::default(),
+        };
+        let room = Arc::new(room);
+        self.rooms.insert(name.to_owned(), Arc::clone(&room));
+        room
+    }
+}

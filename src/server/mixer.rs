@@ -1,0 +1,178 @@
+//! The mixer's thread: one tick every 20 ms against absolute deadlines. The tick decides the latency of everybody, so it
+//! never runs on an async timer.
+
+use super::hub::{Hub, Inbound, Room, lock};
+use super::realtime;
+use crate::audio::mixer::{MixOut, RoomMixer};
+use crate::clock;
+use crate::event::Event;
+use crate::protocol::AudioPacket;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Length of a tick.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+/// A tick later than this counts as late.
+const LATE: Duration = Duration::from_millis(5);
+/// So far behind, missed ticks are skipped; less is caught up.
+const GIVE_UP: Duration = Duration::from_millis(100);
+/// Samples of a tick at 48 kHz.
+const TICK_SAMPLES: u32 = 960;
+
+struct Mixed {
+    room: Arc<Room>,
+    mixer: RoomMixer,
+    tick: u32,
+}
+
+#[derive(Default)]
+struct Stats {
+    since: Duration,
+    ticks: u64,
+    late: u64,
+    skipped: u64,
+    max_lateness: Duration,
+    max_work: Duration,
+    speakers: u32,
+    concealed: u64,
+    run_delay_before: Option<u64>,
+}
+
+/// Runs until the hub drains.
+pub(crate) fn run(hub: &Arc<Hub>) {
+    let scheduling = realtime::raise_priority();
+    hub.config.log.emit(Event::MixerStarted { frame_ms: TICK.as_millis() as u32, scheduling });
+    let mut rooms = BTreeMap::new();
+    while hub.wait_for_rooms() {
+        let mut deadline = clock::monotonic() + TICK;
+        let mut stats = Stats::begin(clock::monotonic());
+        loop {
+            clock::sleep_until(deadline);
+            let now = clock::monotonic();
+            let present = hub.rooms();
+            if present.is_empty() || hub.is_draining() {
+                break;
+            }
+            stats.ticked(now.saturating_sub(deadline));
+            tick_all(hub, &mut rooms, &present, now, &mut stats);
+            stats.max_work = stats.max_work.max(clock::monotonic().saturating_sub(now));
+            deadline += TICK;
+            let behind = clock::monotonic().saturating_sub(deadline);
+            if behind > GIVE_UP {
+                let missed = (behind.as_nanos() / TICK.as_nanos()) as u32;
+                deadline += TICK * missed;
+                stats.skipped += u64::from(missed);
+            }
+            if now.saturating_sub(stats.since) >= Duration::from_secs(1) {
+                stats.report(hub, rooms.len(), now);
+                stats = Stats::begin(now);
+            }
+        }
+        rooms.clear();
+        stats.report(hub, 0, clock::monotonic());
+    }
+}
+
+fn tick_all(
+    hub: &Hub,
+    rooms: &mut BTreeMap<u64, Mixed>,
+    present: &[Arc<Room>],
+    now: Duration,
+    stats: &mut Stats,
+) {
+    rooms.retain(|id, _| present.iter().any(|room| room.id == *id));
+    stats.speakers = 0;
+    for room in present {
+        let mixed = rooms.entry(room.id).or_insert_with(|| Mixed {
+            room: Arc::clone(room),
+            mixer: RoomMixer::new(hub.config.loudest),
+            tick: 0,
+        });
+        let concealed = mixed.tick(hub, now);
+        stats.concealed += concealed;
+        stats.speakers += mixed.mixer.speakers() as u32;
+        hub.metrics.concealed_samples_total.inc_by(concealed);
+    }
+    hub.metrics.mixer_ticks_total.inc();
+}
+
+impl Mixed {
+    /// One tick of one room. Gives the samples that had to be made up.
+    fn tick(&mut self, hub: &Hub, now: Duration) -> u64 {
+        for inbound in self.room.take_inbox() {
+            match inbound {
+                Inbound::Join(stream) => self.mixer.add(stream),
+                Inbound::Leave(stream) => self.mixer.remove(stream),
+                Inbound::Audio { stream, sequence, timestamp, packet, at } => {
+                    self.mixer.push(stream, sequence, timestamp, packet, at);
+                }
+            }
+        }
+        self.tick = self.tick.wrapping_add(1);
+        let outs = self.mixer.tick(now);
+        #[cfg(feature = "sabotage")]
+        let outs = super::sabotage::reroute(hub.config.sabotage, outs);
+        let members: BTreeMap<u16, _> = self.room.members().into_iter().map(|m| (m.stream, m)).collect();
+        let mut shared: Vec<(MixOut, Bytes)> = Vec::new();
+        for out in outs {
+            let Some(member) = members.get(&out.stream).filter(|m| m.hears) else { continue };
+            // all who hear the same mix get the same bytes, header included
+            let same = |(other, _): &&(MixOut, Bytes)| {
+                other.level == out.level
+                    && other.opus.len() == out.opus.len()
+                    && other.opus.as_ptr() == out.opus.as_ptr()
+            };
+            let bytes = shared.iter().find(same).map(|(_, bytes)| bytes.clone()).unwrap_or_else(|| {
+                let packet = AudioPacket { level: out.level, opus: out.opus.clone() };
+                let bytes = packet.frame(0, self.tick as u16, self.tick.wrapping_mul(TICK_SAMPLES)).encode();
+                shared.push((out.clone(), bytes.clone()));
+                bytes
+            });
+            member.outbox.audio(bytes);
+        }
+        let mut concealed = 0;
+        for (stream, member) in &members {
+            if let Some(counters) = self.mixer.counters(*stream) {
+                let mut heard = lock(&member.heard);
+                concealed += counters.concealed_samples.saturating_sub(heard.concealed_samples);
+                *heard = counters;
+            }
+        }
+        let _ = hub;
+        concealed
+    }
+}
+
+impl Stats {
+    fn begin(now: Duration) -> Self {
+        Self { since: now, run_delay_before: realtime::run_delay_us(), ..Self::default() }
+    }
+
+    fn ticked(&mut self, lateness: Duration) {
+        self.ticks += 1;
+        self.late += u64::from(lateness > LATE);
+        self.max_lateness = self.max_lateness.max(lateness);
+    }
+
+    fn report(&self, hub: &Hub, rooms: usize, now: Duration) {
+        if self.ticks == 0 {
+            return;
+        }
+        hub.metrics.mixer_late_ticks_total.inc_by(self.late);
+        let run_delay = realtime::run_delay_us().zip(self.run_delay_before).map(|(now, before)| now - before);
+        hub.config.log.emit(Event::MixerStats {
+            ticks: self.ticks,
+            expected_ticks: (now.saturating_sub(self.since).as_nanos() / TICK.as_nanos()) as u64,
+            late_ticks: self.late,
+            skipped_ticks: self.skipped,
+            max_lateness_us: self.max_lateness.as_micros() as u64,
+            run_delay_us: run_delay,
+            max_work_us: self.max_work.as_micros() as u64,
+            rooms: rooms as u32,
+            speakers: self.speakers,
+            concealed_samples: self.concealed,
+        });
+    }
+}
