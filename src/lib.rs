@@ -2,8 +2,10 @@
 //!
 //! | module | kind | what it is |
 //! |---|---|---|
+//! | [`audio`] | pure | jitter buffer, mixer, limiter, level, concealment, drift, Opus, test signals and meters |
 //! | [`protocol`] | pure | bytes to messages and back; the wire format is drawn in its documentation |
 //! | [`event`] | pure | the vocabulary of structured log events |
+pub mod audio;
 pub mod event;
 pub mod protocol;
 pub mod clock;
