@@ -206,12 +206,13 @@ mod tests {
 
     #[test]
     fn the_limits_hold() {
-        let wide = encode_at(&Picture::filled(321, 8, Rgb::default()), 80).unwrap();
-        let refused = PictureError::TooLarge { width: 321, height: 8, limit: "320x240".to_owned() };
-        assert_eq!(
-            (check(&wide), decode(&wide)),
-            (Err(refused), Err(PictureError::TooLarge { width: 321, height: 8, limit: "320x240".to_owned() }))
-        );
+        let of_size = |width, height| encode_at(&Picture::filled(width, height, Rgb::default()), 80).unwrap();
+        for (width, height) in [(321, 8), (8, 241)] {
+            let refused = Err(PictureError::TooLarge { width, height, limit: "320x240".to_owned() });
+            assert_eq!(decode(&of_size(width, height)), refused);
+        }
+        assert_eq!(check(&of_size(320, 240)), Ok((320, 240)));
+        let wide = of_size(321, 8);
         assert_eq!(load(&wide).unwrap().width(), 320, "a user's file may be larger");
         let bytes = vec![0xFF; MAX_PICTURE + 1];
         assert_eq!(check(&bytes), Err(PictureError::TooManyBytes { bytes: bytes.len() }));

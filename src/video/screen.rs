@@ -202,7 +202,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::video::ascii::to_text;
+    use crate::video::ascii::{to_ansi, to_text};
     use proptest::prelude::*;
     use std::num::NonZero;
 
@@ -255,6 +255,17 @@ mod tests {
             cells
         });
         assert_eq!(to_text(canvas.cells()), "  本  \n", "no room for both halves");
+    }
+
+    #[test]
+    fn cells_made_by_hand_cannot_bring_an_escape_either() {
+        let mut cells = Cells::blank(2, 1);
+        *cells.get_mut(0, 0).unwrap() = Cell { glyph: '\x1b', ..Cell::BLANK };
+        assert_eq!((to_text(&cells), to_ansi(&cells, ColorMode::None)), ("· \n".to_owned(), "· \n".to_owned()));
+        let mut canvas = Canvas::new(2, 1);
+        canvas.set_cells(0, 0, &cells);
+        assert_eq!(canvas.cells().get(0, 0).unwrap().glyph, '·');
+        assert_eq!(diff(None, &canvas, ColorMode::None), "\x1b[0m\x1b[2J\x1b[1;1H·");
     }
 
     /// What can be seen: contents and colours of each cell, as the terminal emulator has them.
