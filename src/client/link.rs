@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use crate::clock;
 use crate::event::{Event, Transport};
-use crate::net::dial::{self, DialError, Scheme};
+use crate::net::dial::{self, DialError};
 use crate::net::transport::{self, Broken, Reader, Received, Stream, Writer};
 use crate::protocol::{
     AudioParameters, Capability, Hello, Message, Refusal, SUBPROTOCOL, VERSION, Welcome,
@@ -88,9 +88,10 @@ async fn try_connect(shared: &Shared, attempt: u32) -> Result<Linked, LinkError>
     };
     let (stream, address) = dial::connect(&addresses, STEP, &report_failure).await?;
     let local = stream.local_addr().map_err(|e| LinkError::Handshake(e.to_string()))?;
-    let ((reader, writer), transport) = match config.target.scheme {
-        Scheme::Tcp => (transport::tcp(stream), Transport::Tcp),
-        Scheme::Ws => (upgrade(&target, Box::new(stream)).await?, Transport::WebSocket),
+    let transport = config.target.transport;
+    let (reader, writer) = match transport {
+        Transport::Tcp => transport::tcp(stream),
+        Transport::WebSocket => upgrade(&target, Box::new(stream)).await?,
     };
     let took_us = clock::monotonic().saturating_sub(began).as_micros() as u64;
     log.emit(Event::ClientConnected { target, address, local, transport, took_us });

@@ -267,7 +267,7 @@ impl Frame {
     }
 }
 
-/// Cuts a byte stream (TCP) into frames. Feed it with [`Decoder::buffer`], take frames with [`Decoder::next`].
+/// Cuts a byte stream (TCP) into frames. Feed it with [`Decoder::buffer`], take frames with [`Decoder::next_frame`].
 ///
 /// ```text
 /// buffer: [ header | payload | header | pay... ]   header None    -> read 16 bytes, check, keep

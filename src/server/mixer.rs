@@ -90,7 +90,11 @@ fn tick_all(
             mixer: RoomMixer::new(hub.config.loudest),
             tick: 0,
         });
-        let concealed = mixed.tick(hub, now);
+        let concealed = mixed.tick(
+            #[cfg(feature = "sabotage")]
+            hub,
+            now,
+        );
         stats.concealed += concealed;
         stats.speakers += mixed.mixer.speakers() as u32;
         hub.metrics.concealed_samples_total.inc_by(concealed);
@@ -100,11 +104,11 @@ fn tick_all(
 
 impl Mixed {
     /// One tick of one room. Gives the samples that had to be made up.
-    fn tick(&mut self, hub: &Hub, now: Duration) -> u64 {
+    fn tick(&mut self, #[cfg(feature = "sabotage")] hub: &Hub, now: Duration) -> u64 {
         for inbound in self.room.take_inbox() {
             match inbound {
                 Inbound::Join(stream) => self.mixer.add(stream),
-                Inbound::Leave(stream) => self.mixer.remove(stream),
+                Inbound::Leave(stream) => drop(self.mixer.remove(stream)),
                 Inbound::Audio { stream, sequence, timestamp, packet, at } => {
                     self.mixer.push(stream, sequence, timestamp, packet, at);
                 }
@@ -134,13 +138,11 @@ impl Mixed {
         }
         let mut concealed = 0;
         for (stream, member) in &members {
-            if let Some(counters) = self.mixer.counters(*stream) {
-                let mut heard = lock(&member.heard);
-                concealed += counters.concealed_samples.saturating_sub(heard.concealed_samples);
-                *heard = counters;
-            }
+            let counters = self.mixer.counters(*stream);
+            let mut heard = lock(&member.heard);
+            concealed += counters.concealed_samples.saturating_sub(heard.concealed_samples);
+            *heard = counters;
         }
-        let _ = hub;
         concealed
     }
 }
