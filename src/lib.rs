@@ -18,6 +18,7 @@
 //! Invariants, held by tests: a pure module imports only pure modules and reads no clock; nothing is allocated before its
 //! length is checked; whatever a peer sends ends at most its own connection.
 pub mod audio;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod device;

@@ -1,6 +1,7 @@
 //! The `sidetone` binary.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    sidetone::cli::main()
 }

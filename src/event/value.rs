@@ -198,3 +198,40 @@ pub struct ConcealmentCounters {
     /// Packets thrown away because they came too late or the buffer was full.
     pub packets_discarded: u64,
 }
+
+/// The ready line of a server: one JSON line on stdout with `--log-format json`, and the content of `--ready-file`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Always true: there is no such line before.
+    pub ready: bool,
+    /// Name of the server.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// Real addresses of the framed protocol.
+    pub tcp: Vec<std::net::SocketAddr>,
+    /// Real addresses of HTTP and WebSocket.
+    pub websocket: Vec<std::net::SocketAddr>,
+    /// Path of the WebSocket.
+    pub websocket_path: String,
+    /// What is missing, a sentence each; empty if everything is up.
+    pub degraded: Vec<String>,
+    /// Microseconds from the start of the program to this line.
+    pub startup_us: u64,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |addresses: &[std::net::SocketAddr]| {
+            if addresses.is_empty() {
+                return "none".to_owned();
+            }
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        write!(f, "{} is ready: tcp {}, websocket {}", self.name, list(&self.tcp), list(&self.websocket))?;
+        if !self.degraded.is_empty() {
+            write!(f, "; DEGRADED: {}", self.degraded.join("; "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line: one clap struct a subcommand. I/O.
+
+pub mod client;
+pub mod events;
+pub mod exit;
+pub mod server;
+
+use crate::event::Level;
+use crate::log::{Format, Guard, Log};
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Real-time audio and video chat for terminals and browsers.
+#[derive(Debug, Parser)]
+#[command(name = "sidetone", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 internal error, 2 usage, 3 a listener could not be bound, 4 the server could not be reached, \
+5 the server said no, 6 connected but nothing came in time, 7 the connection was lost, 8 no usable device or file.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Listen on TCP and on HTTP/WebSocket, mix and pass on.
+    Server(server::Server),
+    /// Join a room.
+    Client(client::Client),
+    /// Print the catalogue of log events.
+    Events(events::Events),
+}
+
+/// How events are logged.
+#[derive(Clone, Debug, Args)]
+pub struct LogOptions {
+    /// Events as lines for people, or as JSON lines.
+    #[arg(long, value_parser = parse_format, default_value = "pretty", value_name = "pretty|json")]
+    log_format: Format,
+    /// Append events to a file instead of stderr.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Least severe level to log.
+    #[arg(long, default_value = "info", value_name = "error|warn|info|debug")]
+    log_level: Level,
+}
+
+impl LogOptions {
+    /// Opens the log. `quiet`: nothing goes to stderr (the terminal is drawn).
+    fn open(&self, quiet: bool) -> Result<(Log, Option<Guard>), String> {
+        if quiet && self.log_file.is_none() {
+            return Ok((Log::discard(), None));
+        }
+        let file = self.log_file.as_deref();
+        Log::open(self.log_format, self.log_level, file).map(|(log, guard)| (log, Some(guard))).map_err(|error| {
+            let file = file.map_or_else(|| "stderr".to_owned(), |f| f.display().to_string());
+            format!("{file}: the log cannot be opened: {error}; give another --log-file")
+        })
+    }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    match text {
+        "pretty" => Ok(Format::Pretty),
+        "json" => Ok(Format::Json),
+        _ => Err("pretty or json".to_owned()),
+    }
+}
+
+/// A duration with a unit (`500ms`, `3s`, `1m 30s`); a plain number counts seconds.
+///
+/// # Errors
+/// What is allowed, for people.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; for instance 500ms, 3s, 1m 30s, or 2 for two seconds");
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(duration).map_err(|_| wrong())
+}
+
+/// Writes results to stdout. A reader that went away is no error of ours.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// SIGTERM or SIGINT, by name.
+fn signals() -> io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Parses and runs.
+pub fn main() -> ExitCode {
+    let started = crate::clock::monotonic();
+    match Cli::parse().command {
+        Command::Server(server) => server.run(started),
+        Command::Client(client) => client.run(),
+        Command::Events(events) => events.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "-1", "-1s", "x", "1e99", "NaN"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}
