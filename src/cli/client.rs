@@ -215,10 +215,10 @@ fn terminal_size() -> (u16, u16) {
 fn target_of(found: &Found) -> Option<Target> {
     let host = found.addresses.first()?;
     let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
-    let text = match (found.port, found.websocket_port) {
-        (Some(port), _) => format!("tcp://{host}:{port}"),
-        (None, Some(port)) => format!("ws://{host}:{port}{}", found.path),
-        (None, None) => return None,
+    let text = match found.websocket_port {
+        // a server without its framed listener announces the WebSocket's port for both
+        Some(port) if port == found.port => format!("ws://{host}:{port}{}", found.path),
+        _ => format!("tcp://{host}:{}", found.port),
     };
     text.parse().ok()
 }

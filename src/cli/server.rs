@@ -97,7 +97,7 @@ impl Server {
 
     /// Binds both listeners; every failure is reported before the policy decides.
     fn bind_all(&self, log: &Log) -> Result<(Bound, Bound), ExitCode> {
-        let report = log.reporter();
+        let report = |event| log.emit(event);
         let addresses = match &self.bind[..] {
             [] => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             asked => asked.to_vec(),
@@ -112,11 +112,11 @@ impl Server {
             next_limit: 64,
             avoid: vec![self.websocket_port],
         };
-        let tcp = bind(&plan, &*report);
+        let tcp = bind(&plan, &report);
         plan.listener = ListenerKind::WebSocket;
         plan.port = self.websocket_port;
         plan.avoid = vec![self.port];
-        let websocket = bind(&plan, &*report);
+        let websocket = bind(&plan, &report);
         match (tcp, websocket) {
             (Ok(tcp), Ok(websocket)) if tcp.listeners.is_empty() && websocket.listeners.is_empty() => {
                 Err(exit::with(exit::BIND, "no listener could be bound"))
@@ -196,22 +196,28 @@ impl Server {
         }
         let addresses: Vec<IpAddr> = ready.tcp.iter().chain(&ready.websocket).map(SocketAddr::ip).collect();
         let port_of = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
+        let failed = |error: mdns::MdnsError| {
+            let (doing, reason) = ("advertise".to_owned(), error.to_string());
+            log.emit(Event::MdnsFailed { doing, reason });
+        };
+        let interfaces = match &self.mdns_interface[..] {
+            [] => mdns::interfaces_of(&addresses).map_err(failed).ok()?,
+            named => named.to_vec(),
+        };
         let advert = Advert {
             instance: ready.name.clone(),
-            port: port_of(&ready.tcp),
+            port: port_of(&ready.tcp).or_else(|| port_of(&ready.websocket))?,
             websocket_port: port_of(&ready.websocket),
             path: WEBSOCKET_PATH.to_owned(),
             tls: false,
-            version: crate::protocol::VERSION.to_string(),
-            interfaces: self.mdns_interface.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            interfaces,
             addresses,
             degraded: !ready.degraded.is_empty(),
         };
-        mdns::advertise(&advert, log.reporter()).map_err(|error| {
-            let (doing, reason) = ("advertise".to_owned(), error.to_string());
-            log.emit(Event::MdnsFailed { doing, reason });
-        })
-        .ok()
+        let log = log.clone();
+        let reporter: mdns::Reporter = std::sync::Arc::new(move |event| log.emit(event));
+        mdns::advertise(&advert, &reporter).map_err(failed).ok()
     }
 
     #[cfg(feature = "sabotage")]

@@ -7,6 +7,7 @@
 //! | [`transport`] | frames over TCP and WebSocket, for server and client |
 //! | [`outbox`] | what waits for one receiver: control, audio, video |
 //! | [`holder`] | who holds a port |
+//! | [`mdns`] | announces a server on chosen interfaces and finds others |
 //! | [`errno`] | names of operating system errors |
 //!
 //! Nothing here writes a log: whoever calls passes a `report` callback that takes the [`Event`](crate::event::Event)s.
@@ -15,5 +16,6 @@ pub mod bind;
 pub mod dial;
 pub mod errno;
 pub mod holder;
+pub mod mdns;
 pub mod outbox;
 pub mod transport;
