@@ -16,6 +16,8 @@ use std::time::Duration;
 const PERIOD: usize = 480;
 const PERIOD_TIME: Duration = Duration::from_millis(10);
 const PICTURE_TIME: Duration = Duration::from_millis(100);
+/// How long the first packet may take before its absence is reported.
+const FIRST_PACKET: Duration = Duration::from_millis(500);
 /// Further behind, a device has lost what it missed.
 const GIVE_UP: Duration = Duration::from_millis(200);
 
@@ -173,8 +175,11 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
             let (buffered, target) = (rendered.buffered as u32, rendered.target as u32);
             shared.config.log.emit(Event::AudioPlaying { buffered_samples: buffered, target_samples: target });
         }
+        // the first packet of a stream takes its time; until then an empty buffer is no news
+        let early = rendered.underrun == Some(UnderrunCause::NothingReceived) && took < FIRST_PACKET;
         // a run of callbacks with the same cause is one event; the counts are in the statistics
         if rendered.underrun != reported
+            && !early
             && let Some(cause) = rendered.underrun
         {
             let (samples_got, samples_expected) = (got, expected);
@@ -186,7 +191,7 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
                 }
             });
         }
-        reported = rendered.underrun;
+        reported = rendered.underrun.filter(|_| !early);
     });
     if let Err(error) = speaker.finish() {
         let (device, reason) = (shared.config.speaker.to_string(), error.to_string());
