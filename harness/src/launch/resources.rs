@@ -1,9 +1,9 @@
 //! What Linux says about processes and about itself. A fact that cannot be read is an error or `None`, never zero.
 
 use crate::evidence::Environment;
+use crate::sockets;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -82,11 +82,10 @@ pub fn environment() -> Environment {
 }
 
 /// Whether `::1` can be bound; `None`: the attempt failed for another reason than a missing family.
-pub(crate) fn has_ipv6() -> Option<bool> {
+fn has_ipv6() -> Option<bool> {
     match TcpListener::bind("[::1]:0") {
         Ok(_) => Some(true),
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Some(false),
-        Err(error) => (error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)).then_some(false),
+        Err(error) => sockets::no_such_family(&error).then_some(false),
     }
 }
 

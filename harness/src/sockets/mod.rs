@@ -86,7 +86,8 @@ fn look_for(source: TableSource, address: SocketAddr) -> Observation {
     Observation::SocketSelfTest { source, address, seen: row.is_some(), owned, error }
 }
 
-fn no_such_family(error: &io::Error) -> bool {
+/// Whether a bind failed because this machine lacks the family or its loopback address.
+pub(crate) fn no_such_family(error: &io::Error) -> bool {
     let unsupported = error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32);
     unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
 }
