@@ -1,0 +1,187 @@
+//! What Linux says about processes and about itself. A fact that cannot be read is an error or `None`, never zero.
+
+use crate::evidence::Environment;
+use crate::sockets;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+/// Resident bytes, open descriptors and threads of a process.
+///
+/// # Errors
+/// What could not be read, for instance because the process has ended.
+pub fn resources(pid: u32) -> Result<(u64, u32, u32), String> {
+    let status = read(&format!("/proc/{pid}/status"))?;
+    let rss = field(&status, "VmRSS:").ok_or_else(|| format!("process {pid} has no memory left"))?;
+    let threads = field(&status, "Threads:").ok_or_else(|| format!("/proc/{pid}/status names no threads"))?;
+    let folder = format!("/proc/{pid}/fd");
+    let descriptors = fs::read_dir(&folder).map_err(|e| format!("cannot read {folder}: {e}"))?.count();
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok((rss * 1024, narrow(descriptors as u64), narrow(threads)))
+}
+
+/// Microseconds since boot in which some task waited for a processor (PSI `cpu some`); `None`: this kernel has no PSI.
+pub fn pressure() -> Option<u64> {
+    parse_pressure(&fs::read_to_string("/proc/pressure/cpu").ok()?)
+}
+
+/// Microseconds that the living threads of a process have waited in a run queue; `None`: it has ended, or no schedstat.
+pub fn run_delay(pid: u32) -> Option<u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let delays: Vec<u64> = tasks
+        .filter_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().nth(1)?.parse().ok()
+        })
+        .collect();
+    (!delays.is_empty()).then(|| delays.iter().sum::<u64>() / 1000)
+}
+
+/// Living descendants of a process, sorted. Zombies are left out: they hold nothing.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut children: BTreeMap<u32, Vec<(u32, bool)>> = BTreeMap::new();
+    for stat in pids().filter_map(|p| parse_stat(&fs::read_to_string(format!("/proc/{p}/stat")).ok()?)) {
+        children.entry(stat.parent).or_default().push((stat.pid, stat.alive));
+    }
+    let (mut found, mut open) = (Vec::new(), vec![pid]);
+    while let Some(parent) = open.pop() {
+        for (child, alive) in children.remove(&parent).unwrap_or_default() {
+            open.push(child);
+            if alive {
+                found.push(child);
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// All process ids that `/proc` shows us.
+pub(crate) fn pids() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// Where we run.
+pub fn environment() -> Environment {
+    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal:"));
+    Environment {
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        kernel: setting("kernel/osrelease"),
+        cpus: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
+        memory_bytes: memory.map(|kib| kib * 1024),
+        user_id: Some(nix::unistd::geteuid().as_raw()),
+        ipv6: has_ipv6(),
+        ephemeral_range: setting("net/ipv4/ip_local_port_range").and_then(|text| {
+            let mut ports = text.split_whitespace().map(str::parse);
+            Some((ports.next()?.ok()?, ports.next()?.ok()?))
+        }),
+        unprivileged_port_start: setting("net/ipv4/ip_unprivileged_port_start").and_then(|text| text.parse().ok()),
+        ci: std::env::var_os("CI").is_some(),
+    }
+}
+
+/// Whether `::1` can be bound; `None`: the attempt failed for another reason than a missing family.
+fn has_ipv6() -> Option<bool> {
+    match TcpListener::bind("[::1]:0") {
+        Ok(_) => Some(true),
+        Err(error) => sockets::no_such_family(&error).then_some(false),
+    }
+}
+
+/// Files named `core` or `core.*` in a folder, sorted; none if it cannot be read.
+pub fn core_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_core = |e: &fs::DirEntry| {
+        let name = e.file_name();
+        let named = name.to_str().is_some_and(|n| n == "core" || n.starts_with("core."));
+        named && e.file_type().is_ok_and(|t| t.is_file())
+    };
+    let mut found: Vec<_> = entries.filter(is_core).map(|e| e.path()).collect();
+    found.sort();
+    found
+}
+
+fn setting(name: &str) -> Option<String> {
+    fs::read_to_string(Path::new("/proc/sys").join(name)).ok().map(|text| text.trim().to_owned())
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))
+}
+
+/// The number after `name` at the start of a line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+fn parse_pressure(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("some "))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("total="))?.parse().ok()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    pid: u32,
+    parent: u32,
+    alive: bool,
+}
+
+/// `PID (NAME) STATE PARENT ...`, where NAME may hold blanks and parentheses.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (before, after) = text.rsplit_once(')')?;
+    let (pid, _name) = before.split_once('(')?;
+    let mut words = after.split_whitespace();
+    let alive = !matches!(words.next()?, "Z" | "X" | "x");
+    Some(Stat { pid: pid.trim().parse().ok()?, parent: words.next()?.parse().ok()?, alive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse() {
+        let stat = parse_stat("42 (a) R 1 (b)) S 7 42 42 0 -1").unwrap();
+        assert_eq!(stat, Stat { pid: 42, parent: 7, alive: true });
+        assert!(!parse_stat("42 (x) Z 7 42").unwrap().alive);
+        assert_eq!(parse_stat("42 (x"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn pressure_is_the_total_of_the_some_line() {
+        let text = "some avg10=0.04 avg60=0.28 avg300=0.76 total=22212451\nfull avg10=0.00 total=3\n";
+        assert_eq!(parse_pressure(text), Some(22_212_451));
+        assert_eq!(parse_pressure("full total=3"), None);
+    }
+
+    #[test]
+    fn this_process_has_resources_and_a_dead_one_has_none() {
+        let (rss, descriptors, threads) = resources(std::process::id()).unwrap();
+        assert!(rss > 100_000 && descriptors >= 3 && threads >= 1, "{rss} {descriptors} {threads}");
+        assert!(resources(u32::MAX).is_err());
+        assert_eq!(run_delay(u32::MAX), None);
+    }
+
+    #[test]
+    fn the_environment_is_this_machine() {
+        let here = environment();
+        assert!(here.system.starts_with("linux "));
+        assert!(here.cpus.unwrap() >= 1 && here.memory_bytes.unwrap() > 1 << 20);
+        assert!(here.ephemeral_range.is_none_or(|(low, high)| low < high));
+    }
+
+    #[test]
+    fn cores_are_found_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["core", "core.17", "score", "corex"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("core.d")).unwrap();
+        let found = core_files(folder.path());
+        assert_eq!(found, [folder.path().join("core"), folder.path().join("core.17")]);
+        assert_eq!(core_files(&folder.path().join("none")), [] as [PathBuf; 0]);
+    }
+}

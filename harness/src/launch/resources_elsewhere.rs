@@ -1,0 +1,40 @@
+//! Systems without `/proc`: the facts are absent.
+
+use crate::evidence::Environment;
+use std::path::{Path, PathBuf};
+
+/// Not available here.
+pub fn resources(_pid: u32) -> Result<(u64, u32, u32), String> {
+    Err("not available on this system".to_owned())
+}
+
+/// Not available here.
+pub const fn pressure() -> Option<u64> {
+    None
+}
+
+/// Not available here.
+pub const fn run_delay(_pid: u32) -> Option<u64> {
+    None
+}
+
+/// Not available here.
+pub const fn descendants(_pid: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+/// Where we run, as far as the standard library knows.
+pub fn environment() -> Environment {
+    Environment {
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpus: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
+        user_id: Some(nix::unistd::geteuid().as_raw()),
+        ci: std::env::var_os("CI").is_some(),
+        ..Environment::default()
+    }
+}
+
+/// Not available here.
+pub const fn core_files(_folder: &Path) -> Vec<PathBuf> {
+    Vec::new()
+}

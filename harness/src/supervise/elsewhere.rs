@@ -1,0 +1,8 @@
+//! Systems without a subreaper.
+
+use std::ffi::{OsStr, OsString};
+
+/// Always refuses.
+pub(super) fn run(_program: &OsStr, _args: impl Iterator<Item = OsString>) -> Result<(), String> {
+    Err("not available on this system".to_owned())
+}
