@@ -1,0 +1,74 @@
+//! Root causes: what happened, how it is known, what it was not, what to do, and what follows from it.
+
+use super::super::{figures, overview};
+use super::escape::{code, folded, text};
+use super::scenario::checks;
+use super::table::Table;
+use super::view::View;
+use crate::evidence::{Finding, Fix, Hypothesis, HypothesisState, Link};
+
+/// All findings; nothing if there is none.
+pub(super) fn section(view: &View<'_>) -> Option<String> {
+    let each: Vec<_> = view.report.findings.iter().enumerate().map(|(i, f)| finding(view, i, f)).collect();
+    (!each.is_empty()).then(|| each.join("\n\n"))
+}
+
+/// The anchor of a finding by its place.
+pub(super) fn anchor(index: usize) -> String {
+    format!("cause-{}", index + 1)
+}
+
+fn finding(view: &View<'_>, index: usize, finding: &Finding) -> String {
+    let code = code(&finding.cause);
+    let sure = overview::confidence(finding.confidence);
+    let mut parts = Vec::new();
+    if view.report.findings.len() > 1 {
+        parts.push(format!("### {}. {code}", index + 1));
+    }
+    parts.push(format!("<a id=\"{}\"></a>**{}** ({code}, {sure})", anchor(index), text(&finding.summary)));
+    if !finding.chain.is_empty() {
+        let links = finding.chain.iter().enumerate().map(|(i, link)| chain_link(view, i, link));
+        parts.push(links.collect::<Vec<_>>().join("\n"));
+    }
+    if let Some(table) = hypotheses(view, &finding.hypotheses) {
+        let refuted = finding.hypotheses.iter().all(|h| h.state == HypothesisState::Refuted);
+        let title = if refuted { "Considered and ruled out" } else { "Considered" };
+        parts.push(format!("**{title}**\n\n{table}"));
+    }
+    if !finding.fixes.is_empty() {
+        parts.push(format!("**What to do**\n\n{}", fixes(&finding.fixes)));
+    }
+    let consequences = overview::consequences(view.report, finding);
+    let count = consequences.len();
+    if let Some(table) = checks(view, consequences.into_iter()) {
+        let follow = if count == 1 { "follows" } else { "follow" };
+        parts.push(folded(&format!("{} {follow} from this", figures::counted(count, "check")), &table));
+    }
+    parts.join("\n\n")
+}
+
+fn chain_link(view: &View<'_>, index: usize, link: &Link) -> String {
+    format!("{}. {}{}", index + 1, text(link.statement()), view.in_brackets(link.evidence()))
+}
+
+fn hypotheses(view: &View<'_>, hypotheses: &[Hypothesis]) -> Option<String> {
+    let mut table = Table::new(&["What it might have been", "State", "Decided by", "Evidence"]);
+    for hypothesis in hypotheses {
+        let state = match hypothesis.state {
+            HypothesisState::Confirmed => "confirmed",
+            HypothesisState::Refuted => "ruled out",
+            HypothesisState::Open => "**open**",
+        };
+        let cited = view.cite(&hypothesis.evidence);
+        table.row([text(&hypothesis.statement), state.to_owned(), text(&hypothesis.decided_by), cited]);
+    }
+    table.finish()
+}
+
+/// The least intrusive first.
+fn fixes(fixes: &[Fix]) -> String {
+    let mut fixes: Vec<_> = fixes.iter().collect();
+    fixes.sort_by_key(|f| f.kind);
+    let lines: Vec<_> = fixes.iter().map(|f| format!("- {} {}", overview::tag(f.kind), text(&f.text))).collect();
+    lines.join("\n")
+}

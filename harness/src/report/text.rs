@@ -1,0 +1,275 @@
+//! Text for a terminal: a line a check, then causes, evidence, gaps and fixes, and the verdict as the last line.
+
+use super::{Reporter, clean, figures, overview};
+use crate::evidence::{
+    Check, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Report, RunReport, Status, Verdict,
+};
+
+/// Characters a line; what is longer goes on below, indented.
+const WIDTH: usize = 110;
+
+/// Titles longer than this do not push the messages of all other checks to the right.
+const TITLE: usize = 36;
+
+/// Plain text, with ANSI colours if asked for; the status word is always there.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// Whether the terminal shows colours and nobody asked for none.
+    pub colour: bool,
+}
+
+impl Reporter for Text {
+    fn name(&self) -> &'static str {
+        "text"
+    }
+
+    fn extension(&self) -> &'static str {
+        "txt"
+    }
+
+    fn render(&self, run: &RunReport) -> String {
+        let mut lines = Vec::new();
+        if let Some((_, report)) = overview::only(run) {
+            self.checks(&mut lines, report.checks.iter().collect());
+            self.details(&mut lines, report);
+            lines.push(String::new());
+            lines.extend(expectation(&report.expectation));
+            lines.push(self.verdict(&report.verdict));
+        } else {
+            for (summary, report) in overview::scenarios(run) {
+                let name = clean::sentence(&summary.name);
+                let how = match (&summary.expectation, summary.repeats) {
+                    (Expectation::None, 0 | 1) => String::new(),
+                    (Expectation::None, _) => format!(" ({})", overview::repeats(summary)),
+                    (Expectation::Met { .. }, _) => ", as expected".to_owned(),
+                    (Expectation::Unmet { .. }, _) => ", NOT as expected".to_owned(),
+                };
+                let took = figures::millis(summary.duration_ms);
+                lines.push(format!("{}{name}{how}  {took}", self.word(summary.verdict.status)));
+                if let Some(report) = report.filter(|_| !overview::is_plain_pass(summary)) {
+                    lines.push(hanging("         ", &clean::sentence(&summary.verdict.sentence)));
+                    let news = overview::independent(report).into_iter().filter(|c| overview::is_news(c.status));
+                    self.checks(&mut lines, news.collect());
+                    self.details(&mut lines, report);
+                    if !matches!(summary.expectation, Expectation::None) {
+                        lines.push(String::new());
+                    }
+                    lines.extend(expectation(&summary.expectation));
+                    lines.push(String::new());
+                }
+            }
+            lines.push(self.verdict(&run.verdict));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Text {
+    fn checks(self, lines: &mut Vec<String>, checks: Vec<&Check>) {
+        let titles = checks.iter().map(|c| clean::sentence(&c.title).chars().count());
+        let width = titles.filter(|n| *n <= TITLE).max().unwrap_or(0);
+        for check in checks {
+            let title = format!("{:width$}", clean::sentence(&check.title));
+            lines.push(hanging_after(
+                &self.word(check.status),
+                9,
+                &format!("{title}  {}", clean::sentence(&check.message)),
+                width + 2,
+            ));
+        }
+    }
+
+    fn details(self, lines: &mut Vec<String>, report: &Report) {
+        for finding in &report.findings {
+            lines.extend(self.finding(report, finding));
+        }
+        let cited = cited(report);
+        let shown: Vec<_> = report.evidence.iter().filter(|e| cited.contains(&&e.id)).collect();
+        if !shown.is_empty() {
+            lines.push(self.heading("Evidence"));
+            let id = shown.iter().map(|e| e.id.to_string().len()).max().unwrap_or(0);
+            let source = shown.iter().map(|e| clean::sentence(&e.source).chars().count()).max().unwrap_or(0).min(TITLE);
+            for item in shown {
+                let head = format!("  {:id$} {:source$}  ", item.id, clean::cut(&clean::sentence(&item.source), TITLE));
+                let room = WIDTH.saturating_sub(head.chars().count());
+                lines.push(format!("{head}{}", clean::cut(&clean::sentence(&gist(item)), room)));
+            }
+        }
+        if !report.not_checked.is_empty() {
+            lines.push(self.heading("Not checked"));
+            for gap in &report.not_checked {
+                let remedy = gap.remedy.as_deref().map(|r| format!("; {r}")).unwrap_or_default();
+                lines.push(hanging("  ", &clean::sentence(&format!("{}: {}{remedy}", gap.what, gap.why))));
+            }
+        }
+        self.fixes(lines, report);
+    }
+
+    fn finding(self, report: &Report, finding: &Finding) -> Vec<String> {
+        let head = format!("{} ({})", clean::sentence(&finding.cause), overview::confidence(finding.confidence));
+        let mut lines =
+            vec![self.heading("Root cause"), format!("  {head}"), hanging("  ", &clean::sentence(&finding.summary))];
+        for (index, link) in finding.chain.iter().enumerate() {
+            let statement = clean::sentence(&format!("{} ({})", link.statement(), names(link.evidence())));
+            lines.push(hanging_after(&format!("  {}. ", index + 1), 5, &statement, 0));
+        }
+        for (state, word) in [(HypothesisState::Refuted, "Ruled out"), (HypothesisState::Open, "Still open")] {
+            let of_state = finding.hypotheses.iter().filter(|h| h.state == state);
+            let each: Vec<_> =
+                of_state.map(|h| clean::sentence(&format!("{}{}", h.statement, brackets(&h.evidence)))).collect();
+            if !each.is_empty() {
+                lines.push(hanging_after(&format!("  {word:10}  "), 14, &each.join(", "), 0));
+            }
+        }
+        match overview::consequences(report, finding).len() {
+            0 => {}
+            count => lines.push(format!("  Explains    {}", figures::counted(count, "check"))),
+        }
+        lines
+    }
+
+    fn fixes(self, lines: &mut Vec<String>, report: &Report) {
+        let mut fixes: Vec<_> = report
+            .findings
+            .iter()
+            .flat_map(|f| &f.fixes)
+            .map(|fix| (fix.kind, overview::tag(fix.kind), clean::sentence(&fix.text)))
+            .collect();
+        fixes.sort_by_key(|fix| fix.0);
+        fixes.dedup();
+        let news = overview::independent(report).into_iter().filter(|c| overview::is_news(c.status));
+        let remedies: Vec<_> = news.filter_map(|c| c.remedy.as_deref().map(clean::line)).collect();
+        if fixes.is_empty() && remedies.is_empty() {
+            return;
+        }
+        lines.push(self.heading("Fix"));
+        for (_, tag, text) in fixes {
+            lines.push(hanging_after(&format!("  {tag:16} "), 19, &text, 0));
+        }
+        lines.extend(remedies.into_iter().map(|remedy| hanging("  ", &remedy)));
+    }
+
+    fn verdict(self, verdict: &Verdict) -> String {
+        hanging_after(&self.word(verdict.status), 9, &clean::sentence(&verdict.sentence), 0)
+    }
+
+    fn heading(self, title: &str) -> String {
+        if self.colour { format!("\n\x1b[1m{title}\x1b[0m") } else { format!("\n{title}") }
+    }
+
+    /// The word of a status in a column of nine.
+    fn word(self, status: Status) -> String {
+        let word = format!("{:9}", status.word());
+        let colour = match status {
+            Status::Pass => 32,
+            Status::Warn => 33,
+            Status::Fail => 31,
+            Status::Unknown => 35,
+            Status::Skip => 90,
+        };
+        if self.colour { format!("\x1b[{colour}m{word}\x1b[0m") } else { word }
+    }
+}
+
+fn expectation(expectation: &Expectation) -> Option<String> {
+    match expectation {
+        Expectation::None => None,
+        Expectation::Met { expected } => {
+            Some(hanging("", &clean::sentence(&format!("Expected: {expected}. It was found."))))
+        }
+        Expectation::Unmet { expected, found } => {
+            Some(hanging("", &clean::sentence(&format!("Expected: {expected}. NOT MET, found: {found}."))))
+        }
+    }
+}
+
+/// What findings and checks that are not as they should be rest on.
+fn cited(report: &Report) -> Vec<&EvidenceId> {
+    let links = report.findings.iter().flat_map(|f| f.chain.iter().flat_map(|l| l.evidence()));
+    let hypotheses = report.findings.iter().flat_map(|f| f.hypotheses.iter().flat_map(|h| &h.evidence));
+    let news =
+        overview::independent(report).into_iter().filter(|c| overview::is_news(c.status)).flat_map(|c| &c.evidence);
+    links.chain(hypotheses).chain(news).collect()
+}
+
+/// The message of an event; of an observation everything but its clocks.
+fn gist(item: &EvidenceItem) -> String {
+    let without_clocks = || {
+        let mut seen: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&item.excerpt).ok()?;
+        seen.retain(|field, _| field != "time" && field != "monotonic_ns");
+        serde_json::to_string(&seen).ok()
+    };
+    overview::message(item).or_else(without_clocks).unwrap_or_else(|| item.excerpt.clone())
+}
+
+fn names(ids: &[EvidenceId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn brackets(ids: &[EvidenceId]) -> String {
+    if ids.is_empty() { String::new() } else { format!(" ({})", names(ids)) }
+}
+
+fn hanging(indent: &str, text: &str) -> String {
+    hanging_after(indent, indent.len(), text, 0)
+}
+
+/// `head` (which takes `columns` columns), then `text` broken at blanks, its further lines under it and `more` further right.
+fn hanging_after(head: &str, columns: usize, text: &str, more: usize) -> String {
+    let mut out = head.to_owned();
+    let mut used = columns;
+    let indent = columns + more;
+    let mut fresh = true;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if !fresh && used + 1 + length > WIDTH && length > 0 {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            used = indent;
+            fresh = true;
+        }
+        if !fresh {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+        fresh = false;
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn snapshots() {
+        for (name, run) in samples::all() {
+            insta::assert_snapshot!(format!("text_{name}"), Text { colour: false }.render(&run));
+        }
+    }
+
+    #[test]
+    fn the_verdict_comes_last_and_colours_only_when_asked() {
+        for (name, run) in samples::all() {
+            let plain = Text { colour: false }.render(&run);
+            let last = plain.lines().rfind(|l| !l.starts_with(' ')).unwrap();
+            assert!(last.starts_with(run.verdict.status.word()), "{name}: {last}");
+            assert!(!plain.contains('\x1b'), "{name}");
+            let coloured = Text { colour: true }.render(&run);
+            assert!(coloured.contains("\x1b["), "{name}");
+            assert_eq!(clean::line(&coloured), clean::line(&plain), "{name}: colours change nothing else");
+        }
+    }
+
+    #[test]
+    fn long_text_goes_on_under_itself() {
+        let text = hanging_after("FAIL  ", 6, &"word ".repeat(40), 2);
+        assert!(text.lines().all(|l| l.chars().count() <= WIDTH));
+        assert!(text.lines().skip(1).all(|l| l.starts_with("        word")), "{text}");
+    }
+}
