@@ -1,0 +1,157 @@
+//! Connections: TCP, HTTP, the session.
+
+use crate::diagnosis::view::{SERVER, View, draft};
+use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
+use sidetone::event::{Event, Family};
+
+/// What a probe of one address found: `Ok` a figure, `Err` what is wrong.
+type Found = Result<String, String>;
+
+/// One outcome over several probes of the same kind.
+fn together(
+    check: crate::diagnosis::view::Draft,
+    view: &mut View<'_>,
+    found: Vec<(usize, Found)>,
+    remedy: &str,
+) -> Vec<Check> {
+    let ids: Vec<EvidenceId> = found.iter().map(|(line, _)| view.cite(*line)).collect();
+    let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().map(|(_, f)| f).partition(Result::is_ok);
+    let bad: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+    let good: Vec<_> = good.into_iter().flatten().collect();
+    vec![if ids.is_empty() {
+        check.unknown("not probed: no listener was announced, or the run ended before", vec![])
+    } else if bad.is_empty() {
+        check.pass(good.join("; "), ids)
+    } else {
+        check.fail(bad.join("; "), ids, remedy)
+    }]
+}
+
+/// Each listener completes a connection.
+pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("tcp.connect", Layer::Tcp, Side::Server, "every listener completes a connection");
+    let found = view.seen(|o| match o {
+        Observation::Connect { address, errno, took_us } => Some(match errno {
+            None => Ok(format!("{address} in {took_us} us")),
+            Some(errno) => Err(format!("{address}: {errno}")),
+        }),
+        _ => None,
+    });
+    together(check, view, found, "look for a filter, or for a server that does not listen where it says")
+}
+
+/// `/healthz` answers 200, not degraded.
+pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("http.health", Layer::Http, Side::Server, "/healthz answers 200 and \"ok\"");
+    let found = view.seen(|o| match o {
+        Observation::Http { address, path, status, body, error, took_us } if path == "/healthz" => {
+            let said = serde_json::from_str::<serde_json::Value>(body).ok();
+            let word = said.as_ref().and_then(|v| v.get("status")?.as_str());
+            Some(match (status, word, error) {
+                (Some(200), Some("ok"), _) => Ok(format!("{address} in {took_us} us")),
+                (Some(200), Some(word), _) => Err(format!("{address} says {word:?}: {}", body.trim())),
+                (Some(status), _, _) => Err(format!("{address} answers {status}: {}", body.trim())),
+                (None, _, error) => Err(format!("{address}: {}", error.as_deref().unwrap_or("no answer"))),
+            })
+        }
+        _ => None,
+    });
+    together(check, view, found, "ask /healthz by hand; `degraded` lists what is missing")
+}
+
+/// Each accept loop answers a hello.
+pub(super) fn hello(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("session.hello", Layer::Session, Side::Server, "every accept loop answers a hello");
+    let found = view.seen(|o| match o {
+        Observation::Hello { address, transport, answered, answer, took_us } => Some(if *answered {
+            Ok(format!("{address} ({transport}) in {took_us} us"))
+        } else {
+            Err(format!("{address} ({transport}): {answer}"))
+        }),
+        _ => None,
+    });
+    together(check, view, found, "the listener is there but its program does not serve it: look for a stopped or blocked server")
+}
+
+/// Each client is in, over its transport and family, by both sides' logs.
+pub(super) fn joined(view: &mut View<'_>) -> Vec<Check> {
+    view.evidence.plan.clients.iter().map(|client| joined_one(view, client)).collect()
+}
+
+fn joined_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
+    let title = format!("{} joins over {} on {}", client.name, client.transport, client.family);
+    let check = draft(format!("session.joined/{}", client.name), Layer::Session, Side::Client, title);
+    if view.pid(&client.name).is_none() {
+        let why = view.not_observed(&format!("client {}", client.name));
+        return match why {
+            Some((line, why)) => {
+                let id = view.cite(line);
+                check.fail(why, vec![id], "compare the client's transport and family with the ready line")
+            }
+            None => check.unknown("the client was not started", vec![]),
+        };
+    }
+    let own = view.events(&client.name, |e| matches!(e, Event::ClientJoined { .. }).then_some(()));
+    let servers = view.events(SERVER, |e| match e {
+        Event::SessionJoined { name, transport, peer, .. } if *name == client.name => Some((*transport, *peer)),
+        _ => None,
+    });
+    let mut ids: Vec<_> = own.iter().take(1).map(|(log, line, ())| view.cite_log(log, line)).collect();
+    ids.extend(servers.iter().take(1).map(|(log, line, _)| view.cite_log(log, line)).collect::<Vec<_>>());
+    match (own.is_empty(), servers.first()) {
+        (false, Some((_, _, (transport, peer)))) => {
+            let over = (*transport, Family::of(peer));
+            if over == (client.transport, client.family) {
+                check.pass(format!("from {peer}, by both logs"), ids)
+            } else {
+                let message = format!("came over {transport} on {} instead", over.1);
+                check.fail(message, ids, "compare the target with the ready line")
+            }
+        }
+        (false, None) => check.fail("the client says it is in, the server's log does not", ids, "look which server answered"),
+        (true, Some(_)) => check.fail("the server says it is in, the client's log does not", ids, "read the client's log"),
+        (true, None) => {
+            let failed = view.events(&client.name, |e| match e {
+                Event::ClientConnectFailed { .. } | Event::ClientRefused { .. } => Some(e.message()),
+                _ => None,
+            });
+            if let Some((log, line, _)) = failed.last() {
+                ids.push(view.cite_log(log, line));
+            }
+            let why = failed.last().map_or_else(|| "it never joined".to_owned(), |(_, _, m)| format!("never joined: {m}"));
+            check.fail(why, ids, "read the client's log from its beginning")
+        }
+    }
+}
+
+/// No connection was lost, refused or malformed.
+pub(super) fn stayed(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("session.stayed", Layer::Session, Side::Path, "no connection was lost or malformed");
+    if view.started_clients().is_empty() {
+        return vec![check.skip("no client was started")];
+    }
+    let mut told = Vec::new();
+    let mut ids = Vec::new();
+    for client in view.started_clients() {
+        for (log, line, message) in
+            view.events(&client.name, |e| matches!(e, Event::ClientDisconnected { .. }).then(|| e.message()))
+        {
+            ids.push(view.cite_log(log, line));
+            told.push(format!("{}: {message}", client.name));
+        }
+    }
+    for (log, line, message) in view.events(SERVER, |e| match e {
+        Event::ConnectionMalformed { .. } | Event::SessionTimedOut { .. } | Event::SessionSlowConsumer { .. } => {
+            Some(e.message())
+        }
+        _ => None,
+    }) {
+        ids.push(view.cite_log(log, line));
+        told.push(message);
+    }
+    vec![if told.is_empty() {
+        check.pass("all stayed until they were asked to leave", ids)
+    } else {
+        check.fail(told.join("; "), ids, "read both logs around that time")
+    }]
+}

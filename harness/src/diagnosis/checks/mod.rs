@@ -1,0 +1,61 @@
+//! The checks, one file a layer. A check is a function from the evidence to outcomes; ids are an interface.
+//!
+//! To add one: a function in the file of its layer, a line in [`CHECKS`], a test with evidence that fails it.
+
+mod bind;
+mod connect;
+mod discovery;
+mod log;
+mod media;
+mod picture;
+mod process;
+mod resource;
+
+use super::view::View;
+use crate::evidence::Check;
+
+/// One check.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckDef {
+    /// Stable id; a check that is made for each client appends `/CLIENT`.
+    pub id: &'static str,
+    /// What it looks at, for `ARCHITECTURE.md` and people who add one.
+    pub about: &'static str,
+    /// Runs it. None, one or several outcomes.
+    pub run: fn(&mut View<'_>) -> Vec<Check>,
+}
+
+/// All of them, from the harness itself up to the media.
+pub const CHECKS: &[CheckDef] = &[
+    CheckDef { id: "harness.self_test", about: "both socket readers see a socket of the harness itself", run: bind::self_test },
+    CheckDef { id: "harness.complete", about: "the run was not cut short", run: process::complete },
+    CheckDef { id: "process.started", about: "every program was started and the server got ready", run: process::started },
+    CheckDef { id: "process.exit", about: "every program ended with the right code", run: process::exits },
+    CheckDef { id: "process.no_panic", about: "no panic, no sanitizer output, no core", run: process::no_panic },
+    CheckDef { id: "process.no_orphans", about: "nothing outlived its parent", run: process::no_orphans },
+    CheckDef { id: "bind.no_failure", about: "no bind failed, nothing is degraded", run: bind::no_failure },
+    CheckDef { id: "bind.asked", about: "bound where it was told to", run: bind::asked },
+    CheckDef { id: "bind.kernel", about: "each announced listener is in the kernel's table and ours", run: bind::kernel },
+    CheckDef { id: "bind.readers_agree", about: "netlink and /proc tell the same", run: bind::readers_agree },
+    CheckDef { id: "bind.log_agrees", about: "the log claims just what the kernel has", run: bind::log_agrees },
+    CheckDef { id: "bind.released", about: "no port is held after the end", run: bind::released },
+    CheckDef { id: "tcp.connect", about: "each listener completes a connection", run: connect::connect },
+    CheckDef { id: "http.health", about: "/healthz answers 200, not degraded", run: connect::health },
+    CheckDef { id: "session.hello", about: "each accept loop answers a hello", run: connect::hello },
+    CheckDef { id: "session.joined", about: "each client is in, over its transport and family, by both sides' logs", run: connect::joined },
+    CheckDef { id: "session.stayed", about: "no connection was lost or refused or malformed", run: connect::stayed },
+    CheckDef { id: "media.mixer", about: "the mixer ticks at its rate", run: media::mixer },
+    CheckDef { id: "media.hears", about: "each hears the others' tones and not its own", run: media::hears },
+    CheckDef { id: "media.speech", about: "recorded speech is what was sent", run: media::speech },
+    CheckDef { id: "media.concealment", about: "little sound was made up", run: media::concealment },
+    CheckDef { id: "media.underrun", about: "no underrun after filling", run: media::underruns },
+    CheckDef { id: "media.callbacks", about: "the speaker asked at its rate", run: media::callbacks },
+    CheckDef { id: "media.picture", about: "each sees the others' pictures", run: picture::pictures },
+    CheckDef { id: "media.snapshot", about: "the printed snapshot shows the others", run: picture::snapshots },
+    CheckDef { id: "discovery.browse", about: "a browse finds the server with its ports", run: discovery::browse },
+    CheckDef { id: "discovery.withdrawn", about: "the announcement is taken back", run: discovery::withdrawn },
+    CheckDef { id: "resource.descriptors", about: "as many descriptors at the end as at the start", run: resource::descriptors },
+    CheckDef { id: "resource.memory", about: "memory did not grow much", run: resource::memory },
+    CheckDef { id: "log.structured", about: "every line of the event logs is an event", run: log::structured },
+    CheckDef { id: "log.no_errors", about: "no event of level ERROR", run: log::no_errors },
+];

@@ -1,0 +1,44 @@
+//! Evidence in, conclusions out. PURE: the same evidence gives the same report, today or next year.
+//!
+//! * [`checks`]: a const table of checks, one file a layer;
+//! * [`rules`]: a const table of rules, each names one cause from checks and evidence;
+//! * [`summary`]: verdict, impact, flow, figures, recommendations;
+//! * [`outcome`]: exit code and aggregation of several reports.
+
+pub mod checks;
+mod figures;
+pub mod outcome;
+pub mod rules;
+pub mod summary;
+pub mod view;
+
+use crate::evidence::{Evidence, Ledger, Report, SCHEMA_VERSION, TimelineEntry};
+use view::View;
+
+/// Concludes. `timeline` is told by [`crate::timeline`], whom this module does not know.
+pub fn diagnose(evidence: &Evidence, timeline: Vec<TimelineEntry>) -> Report {
+    let mut view = View { evidence, ledger: Ledger::new(evidence) };
+    let mut checks: Vec<_> = checks::CHECKS.iter().flat_map(|check| (check.run)(&mut view)).collect();
+    let findings = rules::find(&mut view, &mut checks);
+    let not_checked = summary::not_checked(&view, &checks);
+    let verdict = summary::verdict(evidence, &checks, &findings);
+    let expectation = summary::expectation(evidence, &checks, &findings);
+    Report {
+        schema_version: SCHEMA_VERSION.to_owned(),
+        run: evidence.run.clone(),
+        title: evidence.plan.title.clone(),
+        verdict,
+        expectation,
+        impact: summary::impact(evidence, &checks),
+        flow: summary::flow(evidence, &checks),
+        metrics: figures::metrics(evidence),
+        recommendations: summary::recommendations(&checks, &findings, &not_checked),
+        not_checked,
+        checks,
+        findings,
+        evidence: view.ledger.into_items(),
+        timeline,
+        environment: evidence.environment.clone(),
+        reproduce: summary::reproduce(evidence),
+    }
+}

@@ -1,0 +1,190 @@
+//! The evidence as checks see it: typed look-ups, and citations for what they find.
+
+use crate::evidence::{
+    Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Side, SocketRow, Status, TableSource,
+};
+use sidetone::event::{Event, Record};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// What a check works on.
+pub struct View<'a> {
+    /// All that was observed.
+    pub evidence: &'a Evidence,
+    /// Where citations come from.
+    pub ledger: Ledger<'a>,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("run", &self.evidence.run).finish_non_exhaustive()
+    }
+}
+
+/// The beginning of a check: what it is, before its outcome is known.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    id: String,
+    layer: Layer,
+    side: Side,
+    title: String,
+}
+
+/// `draft(id, layer, side, title)`.
+pub fn draft(id: impl Into<String>, layer: Layer, side: Side, title: impl Into<String>) -> Draft {
+    Draft { id: id.into(), layer, side, title: title.into() }
+}
+
+impl Draft {
+    /// With any outcome.
+    pub fn with(self, status: Status, message: impl Into<String>, evidence: Vec<EvidenceId>) -> Check {
+        Check {
+            id: self.id,
+            layer: self.layer,
+            side: self.side,
+            title: self.title,
+            status,
+            message: message.into(),
+            evidence,
+            caused_by: None,
+            remedy: None,
+        }
+    }
+
+    /// As it should be.
+    pub fn pass(self, message: impl Into<String>, evidence: Vec<EvidenceId>) -> Check {
+        self.with(Status::Pass, message, evidence)
+    }
+
+    /// Not as it should be, and what to do.
+    pub fn fail(self, message: impl Into<String>, evidence: Vec<EvidenceId>, remedy: impl Into<String>) -> Check {
+        Check { remedy: Some(remedy.into()), ..self.with(Status::Fail, message, evidence) }
+    }
+
+    /// Works; somebody should look.
+    pub fn warn(self, message: impl Into<String>, evidence: Vec<EvidenceId>, remedy: impl Into<String>) -> Check {
+        Check { remedy: Some(remedy.into()), ..self.with(Status::Warn, message, evidence) }
+    }
+
+    /// Could not be checked, and why.
+    pub fn unknown(self, why: impl Into<String>, evidence: Vec<EvidenceId>) -> Check {
+        self.with(Status::Unknown, why, evidence)
+    }
+
+    /// Does not apply.
+    pub fn skip(self, why: impl Into<String>) -> Check {
+        self.with(Status::Skip, why, Vec::new())
+    }
+}
+
+/// The server's name among the processes.
+pub const SERVER: &str = "server";
+
+impl<'a> View<'a> {
+    /// Observations that `pick` wants, with their lines.
+    pub fn seen<T: 'a>(&self, pick: impl Fn(&'a Observation) -> Option<T>) -> Vec<(usize, T)> {
+        let evidence = self.evidence;
+        evidence.observations().filter_map(|(line, o)| Some((line, pick(o)?))).collect()
+    }
+
+    /// The first observation that `pick` wants.
+    pub fn first<T: 'a>(&self, pick: impl Fn(&'a Observation) -> Option<T>) -> Option<(usize, T)> {
+        let evidence = self.evidence;
+        evidence.observations().find_map(|(line, o)| Some((line, pick(o)?)))
+    }
+
+    /// Events of a process that `pick` wants.
+    pub fn events<T: 'a>(
+        &self,
+        process: &str,
+        pick: impl Fn(&'a Event) -> Option<T>,
+    ) -> Vec<(&'a Log, &'a LogLine, T)> {
+        let evidence: &'a Evidence = self.evidence;
+        let mut found = Vec::new();
+        for log in evidence.logs.iter().filter(|l| l.process == process) {
+            for line in &log.lines {
+                if let Some(Record { event, .. }) = &line.record
+                    && let Some(value) = pick(event)
+                {
+                    found.push((log, line, value));
+                }
+            }
+        }
+        found
+    }
+
+    /// Cites an observation.
+    pub fn cite(&mut self, line: usize) -> EvidenceId {
+        self.ledger.observation(line)
+    }
+
+    /// Cites a log line.
+    pub fn cite_log(&mut self, log: &Log, line: &LogLine) -> EvidenceId {
+        self.ledger.log(log, line)
+    }
+
+    /// Process id of a process that was started.
+    pub fn pid(&self, process: &str) -> Option<u32> {
+        self.first(|o| match o {
+            Observation::ProcessStarted { process: p, pid, .. } if p == process => Some(*pid),
+            _ => None,
+        })
+        .map(|(_, pid)| pid)
+    }
+
+    /// Whether the run was cut short, and why.
+    pub fn interrupted(&self) -> Option<(usize, &'a str)> {
+        self.first(|o| match o {
+            Observation::Interrupted { reason } => Some(reason.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The ready line: its observation, TCP and WebSocket addresses.
+    pub fn ready(&self) -> Option<(usize, &'a [SocketAddr], &'a [SocketAddr])> {
+        self.first(|o| match o {
+            Observation::Ready { tcp, websocket, .. } => Some((tcp.as_slice(), websocket.as_slice())),
+            _ => None,
+        })
+        .map(|(line, (tcp, websocket))| (line, tcp, websocket))
+    }
+
+    /// The socket table of a moment by one reader; `Err`: its error or its absence.
+    pub fn table(&self, moment: &str, source: TableSource) -> Result<(usize, &'a [SocketRow]), String> {
+        let found = self.first(|o| match o {
+            Observation::SocketTable { moment: m, source: s, rows, error } if m == moment && *s == source => {
+                Some((rows.as_slice(), error))
+            }
+            _ => None,
+        });
+        match found {
+            Some((line, (rows, None))) => Ok((line, rows)),
+            Some((_, (_, Some(error)))) => Err(error.clone()),
+            None => Err("the table was not read".to_owned()),
+        }
+    }
+
+    /// Clients of the plan that were started.
+    pub fn started_clients(&self) -> Vec<&'a ClientPlan> {
+        self.evidence.plan.clients.iter().filter(|c| self.pid(&c.name).is_some()).collect()
+    }
+
+    /// Why something of a client could not be observed.
+    pub fn not_observed(&self, about: &str) -> Option<(usize, String)> {
+        self.first(|o| match o {
+            Observation::NotObserved { what, why, .. } if what.contains(about) => Some(format!("{what}: {why}")),
+            _ => None,
+        })
+    }
+
+    /// Run-queue delay of each process over the call, the window and the kernel's pressure, if they were read.
+    pub fn pressure(&self) -> Option<(usize, u64, Option<u64>, &'a BTreeMap<String, u64>)> {
+        self.first(|o| match o {
+            Observation::Pressure { window_ms, cpu_some_us, run_delay_us } => {
+                Some((*window_ms, *cpu_some_us, run_delay_us))
+            }
+            _ => None,
+        })
+        .map(|(line, (window, some, delays))| (line, window, some, delays))
+    }
+}

@@ -1,0 +1,350 @@
+//! A scenario file: what may be in it, and what it means.
+
+use super::shipped::SHIPPED;
+use crate::evidence::{ClientPlan, Limits, Plan, ServerPlan};
+use serde::Deserialize;
+use sidetone::event::{Family, Transport};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// Something is wrong with a scenario; nothing ran.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// No shipped scenario and no file of that name.
+    #[error("{name}: no such scenario or file{hint}; shipped: {shipped}")]
+    Unknown {
+        /// As asked.
+        name: String,
+        /// `, did you mean ...?` or empty.
+        hint: String,
+        /// Names of the shipped ones.
+        shipped: String,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The file is not a scenario.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// Which, with the line where it is known.
+        path: String,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+}
+
+/// A checked scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// What is to be done.
+    pub plan: Plan,
+    /// `shipped` or the file.
+    pub origin: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default = "three_seconds")]
+    duration: String,
+    #[serde(default = "half_a_minute")]
+    timeout: String,
+    #[serde(default)]
+    server: RawServer,
+    #[serde(default, rename = "client")]
+    clients: Vec<RawClient>,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    expect: RawExpect,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawServer {
+    bind: Vec<IpAddr>,
+    mdns: bool,
+    args: Vec<String>,
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        let bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        Self { bind, mdns: false, args: Vec::new() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClient {
+    name: String,
+    transport: Transport,
+    family: Family,
+    #[serde(default = "none")]
+    mic: String,
+    #[serde(default = "none")]
+    video: String,
+    #[serde(default)]
+    snapshot: bool,
+    #[serde(default)]
+    hears: Vec<String>,
+    #[serde(default)]
+    sees: Vec<String>,
+    #[serde(default)]
+    args: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawExpect {
+    cause: Option<String>,
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+fn three_seconds() -> String {
+    "3s".to_owned()
+}
+fn half_a_minute() -> String {
+    "30s".to_owned()
+}
+
+/// Finds scenarios by what a person typed: a shipped name, a file, or a folder of files (in the order of their names).
+///
+/// # Errors
+/// See [`ScenarioError`].
+pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
+    if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == asked) {
+        return parse(text, &format!("{name} (shipped)"), fixtures_folder().as_deref()).map(|s| vec![s]);
+    }
+    let path = Path::new(asked);
+    if path.is_dir() {
+        let unreadable = |e: std::io::Error| ScenarioError::Unreadable { path: asked.to_owned(), reason: e.to_string() };
+        let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
+            .map_err(unreadable)?;
+        files.retain(|f| f.extension().is_some_and(|e| e == "toml"));
+        files.sort();
+        return files.iter().map(|file| read(file)).collect();
+    }
+    if path.exists() {
+        return read(path).map(|s| vec![s]);
+    }
+    let shipped: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    let hint = nearest(asked, shipped.iter().copied()).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
+    Err(ScenarioError::Unknown { name: asked.to_owned(), hint, shipped: shipped.join(", ") })
+}
+
+fn read(path: &Path) -> Result<Scenario, ScenarioError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| ScenarioError::Unreadable { path: shown.clone(), reason: e.to_string() })?;
+    parse(&text, &shown, path.parent())
+}
+
+/// The folder of the shipped scenarios' media: below the working folder, or below a parent of the binary.
+fn fixtures_folder() -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok();
+    let above = exe.iter().flat_map(|exe| exe.ancestors().map(Path::to_owned));
+    std::iter::once(PathBuf::from(".")).chain(above).map(|p| p.join("fixtures/scenarios")).find(|p| p.is_dir())
+}
+
+/// Reads a scenario. Relative files in it are looked for from `base`.
+///
+/// # Errors
+/// [`ScenarioError::Invalid`].
+pub fn parse(text: &str, origin: &str, base: Option<&Path>) -> Result<Scenario, ScenarioError> {
+    let invalid = |reason: String| ScenarioError::Invalid { path: origin.to_owned(), reason };
+    let raw: Raw = toml::from_str(text).map_err(|e| {
+        let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+        let at = line.map(|l| format!(":{l}")).unwrap_or_default();
+        ScenarioError::Invalid { path: format!("{origin}{at}"), reason: explain(e.message()) }
+    })?;
+    let mut plan = raw.plan().map_err(invalid)?;
+    check(&plan).map_err(invalid)?;
+    for client in &mut plan.clients {
+        client.mic = resolve(&client.mic, "wav:", base).map_err(invalid)?;
+        client.video = resolve(&client.video, "image:", base).map_err(invalid)?;
+    }
+    Ok(Scenario { plan, origin: origin.to_owned() })
+}
+
+/// serde's message, with a suggestion where a key is unknown.
+fn explain(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") || message.starts_with("unknown variant") => {
+            match nearest(unknown, known.iter().copied()) {
+                Some(near) => format!("{message}: did you mean {near:?}?"),
+                None => message.to_owned(),
+            }
+        }
+        _ => message.to_owned(),
+    }
+}
+
+fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|k| (strsim::jaro_winkler(k, asked), k))
+        .filter(|(like, _)| *like > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}
+
+/// `wav:FILE` with FILE made absolute; the file must be there.
+fn resolve(spec: &str, prefix: &str, base: Option<&Path>) -> Result<String, String> {
+    let Some(file) = spec.strip_prefix(prefix) else { return Ok(spec.to_owned()) };
+    let path = base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
+    let whole = path.canonicalize().map_err(|e| {
+        format!("{spec}: {}: {e}; give a path from the scenario's own folder", path.display())
+    })?;
+    Ok(format!("{prefix}{}", whole.display()))
+}
+
+impl Raw {
+    fn plan(self) -> Result<Plan, String> {
+        let duration = |key: &str, text: &str| {
+            sidetone::cli::parse_duration(text).map(|d| d.as_millis() as u64).map_err(|e| format!("{key}: {e}"))
+        };
+        let clients = self.clients.into_iter().map(|c| ClientPlan {
+            name: c.name,
+            transport: c.transport,
+            family: c.family,
+            mic: c.mic,
+            video: c.video,
+            snapshot: c.snapshot,
+            hears: c.hears,
+            sees: c.sees,
+            args: c.args,
+        });
+        Ok(Plan {
+            title: if self.title.is_empty() { self.name.clone() } else { self.title },
+            scenario: self.name,
+            duration_ms: duration("duration", &self.duration)?,
+            timeout_ms: duration("timeout", &self.timeout)?,
+            server: ServerPlan { bind: self.server.bind, mdns: self.server.mdns, args: self.server.args },
+            clients: clients.collect(),
+            limits: self.limits,
+            expected_cause: self.expect.cause,
+        })
+    }
+}
+
+/// What TOML's grammar does not say.
+fn check(plan: &Plan) -> Result<(), String> {
+    let fits = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if !fits(&plan.scenario) {
+        return Err(format!("name: {:?} has other characters than letters, digits and -", plan.scenario));
+    }
+    if plan.server.bind.is_empty() {
+        return Err("server.bind: at least one address is needed, for instance [\"127.0.0.1\"]".to_owned());
+    }
+    if plan.timeout_ms <= plan.duration_ms {
+        let (timeout, duration) = (plan.timeout_ms, plan.duration_ms);
+        return Err(format!("timeout: {timeout} ms is not more than the duration, {duration} ms"));
+    }
+    for port in ports(&plan.server.args) {
+        port?;
+    }
+    for (i, client) in plan.clients.iter().enumerate() {
+        if !fits(&client.name) || matches!(client.name.as_str(), "server" | "harness" | "observations" | "evidence") {
+            return Err(format!("client: {:?} cannot be a client's name here (letters, digits and -)", client.name));
+        }
+        if plan.clients[..i].iter().any(|other| other.name == client.name) {
+            return Err(format!("client: there are two of the name {:?}", client.name));
+        }
+        for other in client.hears.iter().chain(&client.sees) {
+            if !plan.clients.iter().any(|c| c.name == *other) {
+                let names = plan.clients.iter().map(|c| c.name.as_str());
+                let hint = nearest(other, names).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
+                return Err(format!("client {:?}: there is no client {other:?}{hint}", client.name));
+            }
+        }
+        let bad = |e: String| format!("client {:?}: {e}", client.name);
+        client.mic.parse::<sidetone::device::MicrophoneSpec>().map_err(bad)?;
+        client.video.parse::<sidetone::device::CameraSpec>().map_err(bad)?;
+    }
+    Ok(())
+}
+
+/// Port numbers among the server's arguments: one that is out of range is found before anything runs.
+fn ports(args: &[String]) -> impl Iterator<Item = Result<u16, String>> + '_ {
+    let flags = ["--port", "--websocket-port"];
+    args.iter().enumerate().filter_map(move |(i, arg)| {
+        let (flag, value) = match arg.split_once('=') {
+            Some((flag, value)) => (flag, value),
+            None => (arg.as_str(), args.get(i + 1).map_or("", String::as_str)),
+        };
+        let wrong = || format!("server.args: {flag} {value}: a port is a number from 0 to 65535");
+        flags.contains(&flag).then(|| value.parse().map_err(|_| wrong()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(text, "x.toml", None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn shipped_scenarios_are_valid() {
+        for (name, text) in SHIPPED {
+            let base = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios"));
+            assert_eq!(parse(text, name, Some(base)).unwrap().plan.scenario, *name);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_object_and_the_remedy() {
+        let cases = [
+            ("name = \"x\"\ntimeuot = \"3s\"", "x.toml:2: unknown field `timeuot`", "did you mean \"timeout\"?"),
+            ("name = \"x\"\nduration = \"soon\"", "duration: \"soon\" is no duration", "500ms"),
+            ("name = \"x\"\nduration = \"40s\"", "timeout: 30000 ms", "40000"),
+            ("name = \"../x\"", "name: \"../x\"", "letters"),
+            ("name = \"x\"\n[server]\nargs = [\"--port\", \"70000\"]", "--port 70000", "0 to 65535"),
+            ("name = \"x\"\n[server]\nargs = [\"--websocket-port=-1\"]", "--websocket-port -1", "0 to 65535"),
+            ("name = \"x\"\n[server]\nbind = [\"localhost\"]", "x.toml:3", ""),
+            (
+                "name = \"x\"\n[[client]]\nname = \"ada\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\nhears = [\"adda\"]",
+                "there is no client \"adda\"",
+                "did you mean \"ada\"?",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tpc\"\nfamily = \"ipv4\"",
+                "unknown variant `tpc`",
+                "did you mean \"tcp\"?",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\nmic = \"wav:no.wav\"",
+                "wav:no.wav",
+                "No such file",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\nmic = \"tone:2\"",
+                "client \"a\"",
+                "20 to 20000",
+            ),
+        ];
+        for (text, object, remedy) in cases {
+            let error = error(text);
+            assert!(error.contains(object) && error.contains(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_a_hint() {
+        let error = find("cal-speech").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"call-speech\"?"), "{error}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Where runs are written: `reports/20261122T213000Z/`, `reports/latest`, the newest ten kept.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Compact UTC time, the name of a run and of its folder.
+pub fn run_id(rfc3339: &str) -> String {
+    let digits: String = rfc3339.split('.').next().unwrap_or(rfc3339).chars().filter(|c| !"-:Z".contains(*c)).collect();
+    format!("{digits}Z")
+}
+
+/// Makes the folder of a run below `root`; a second run of the same second gets `-2`.
+///
+/// # Errors
+/// `root` cannot be made or written.
+pub fn create(root: &Path, run_id: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(root)?;
+    for attempt in 1..1_000 {
+        let name = if attempt == 1 { run_id.to_owned() } else { format!("{run_id}-{attempt}") };
+        match fs::create_dir(root.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result.map(|()| root.join(name)),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "a thousand runs in one second"))
+}
+
+/// Points `latest` at a run, in one step.
+///
+/// # Errors
+/// `root` cannot be written.
+pub fn point_latest(root: &Path, folder: &Path) -> io::Result<()> {
+    let name = folder.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let unfinished = root.join(format!(".latest-{}", std::process::id()));
+    drop(fs::remove_file(&unfinished)); // of an earlier process of the same number
+    std::os::unix::fs::symlink(name, &unfinished)?;
+    fs::rename(&unfinished, root.join("latest"))
+}
+
+/// Removes all but the newest `keep` runs; anything that is not named like a run stays.
+///
+/// # Errors
+/// An old run cannot be removed.
+pub fn prune(root: &Path, keep: usize) -> io::Result<()> {
+    let mut runs: Vec<PathBuf> = fs::read_dir(root)?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.is_dir() && !path.is_symlink() && path.file_name().is_some_and(|n| is_run(&n.to_string_lossy())))
+        .collect();
+    // by time, and by number within a second (-2 before -10)
+    runs.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (time, number) = name.split_once('-').map_or((name.as_str(), 1), |(t, n)| (t, n.parse().unwrap_or(0)));
+        (time.to_owned(), number)
+    });
+    let old = runs.len().saturating_sub(keep.max(1));
+    runs[..old].iter().try_for_each(fs::remove_dir_all)
+}
+
+fn is_run(name: &str) -> bool {
+    let (time, number) = name.split_once('-').unwrap_or((name, "1"));
+    let bytes = time.as_bytes();
+    bytes.len() == 16
+        && bytes[8] == b'T'
+        && bytes[15] == b'Z'
+        && bytes.iter().enumerate().all(|(i, b)| i == 8 || i == 15 || b.is_ascii_digit())
+        && number.parse::<u32>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_runs_stay_and_strangers_too() {
+        let root = tempfile::tempdir().unwrap();
+        let ids = ["20261122T213000Z", "20261122T213001Z", "20261122T213001Z", "20261122T213002Z"];
+        let folders: Vec<_> = ids.iter().map(|id| create(root.path(), id).unwrap()).collect();
+        fs::create_dir(root.path().join("sample")).unwrap();
+        point_latest(root.path(), &folders[2]).unwrap();
+        point_latest(root.path(), &folders[3]).unwrap();
+        prune(root.path(), 2).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["20261122T213001Z-2", "20261122T213002Z", "latest", "sample"]);
+        assert_eq!(fs::read_link(root.path().join("latest")).unwrap(), Path::new("20261122T213002Z"));
+    }
+
+    #[test]
+    fn run_ids_are_compact() {
+        assert_eq!(run_id("2026-11-22T21:30:00.123456Z"), "20261122T213000Z");
+    }
+}

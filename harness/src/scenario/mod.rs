@@ -1,0 +1,18 @@
+//! Scenarios: TOML in, run out. I/O.
+//!
+//! * [`file`]: a scenario file and its checks, every default filled in: a [`crate::evidence::Plan`];
+//! * [`shipped`]: the scenarios in this binary;
+//! * `run`: one run of one scenario: launch, observe, end, save the evidence;
+//! * `analyse`: what recordings and pictures show;
+//! * [`folder`]: where runs are written, and which are kept;
+//! * [`batch`]: several scenarios and repeats, one report over all.
+
+mod analyse;
+pub mod batch;
+pub mod file;
+pub mod folder;
+mod run;
+pub mod shipped;
+
+pub use batch::{Batch, BatchError};
+pub use file::{Scenario, ScenarioError};
