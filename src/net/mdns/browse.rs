@@ -270,6 +270,13 @@ fn key(name: &Name<'_>) -> String {
 }
 
 #[cfg(test)]
+pub(super) fn learns(packet: &[u8]) -> usize {
+    let mut known = Known::default();
+    known.learn(packet);
+    known.found().len()
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::message::Service;
     use super::super::tests::advert;

@@ -24,6 +24,7 @@ use link::Link;
 use message::Service;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use responder::{Output, Responder};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -150,7 +151,7 @@ pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, Mdn
         links,
         instance: Arc::clone(&instance),
         report: Arc::clone(report),
-        silent: false,
+        mute: BTreeSet::new(),
     };
     std::thread::Builder::new()
         .name("mdns".to_owned())
@@ -180,8 +181,8 @@ struct Running {
     links: Vec<Link>,
     instance: Arc<Mutex<String>>,
     report: Reporter,
-    /// Nothing can be sent, which was reported.
-    silent: bool,
+    /// Interfaces on which the last packet could not be sent, which was reported.
+    mute: BTreeSet<usize>,
 }
 
 impl Running {
@@ -200,7 +201,7 @@ impl Running {
         let goodbye = self.responder.goodbye();
         let announced = !goodbye.is_empty();
         self.act(goodbye);
-        if announced && !self.silent {
+        if announced && self.is_heard() {
             (self.report)(Event::MdnsWithdrawn { instance: self.responder.instance() });
         }
         // Whoever dropped the announcement does not listen.
@@ -208,7 +209,7 @@ impl Running {
     }
 
     /// Until a packet came, something is due, or the announcement is withdrawn (true).
-    fn wait(&mut self, stopped: &UnixStream) -> bool {
+    fn wait(&self, stopped: &UnixStream) -> bool {
         let timeout = match self.responder.wakeup() {
             // Rounded up, or the thread would spin through the last millisecond.
             Some(due) => due.saturating_duration_since(now()) + Duration::from_millis(1),
@@ -221,7 +222,7 @@ impl Running {
             Ok(_) => fds[0].any().unwrap_or(true),
             Err(nix::errno::Errno::EINTR) => false,
             Err(error) => {
-                self.fail("waiting for packets", error.to_string());
+                self.fail("waiting for packets".to_owned(), error.to_string());
                 true
             }
         }
@@ -232,13 +233,17 @@ impl Running {
             match output {
                 Output::Send { link, packet } => {
                     if let Err(error) = self.links[link].send(&packet) {
-                        let doing = format!("sending on {}", self.links[link].name);
-                        self.fail(&doing, error.to_string());
+                        if self.mute.insert(link) {
+                            let doing = format!("sending on {}", self.links[link].name);
+                            self.fail(doing, error.to_string());
+                        }
+                    } else {
+                        self.mute.remove(&link);
                     }
                 }
                 Output::Named(instance) => *self.instance.lock().unwrap_or_else(PoisonError::into_inner) = instance,
                 Output::Announced { instance, addresses } => {
-                    if !self.silent {
+                    if self.is_heard() {
                         (self.report)(Event::MdnsAnnounced { service: SERVICE.to_owned(), instance, addresses });
                     }
                 }
@@ -246,11 +251,12 @@ impl Running {
         }
     }
 
-    fn fail(&mut self, doing: &str, reason: String) {
-        if !self.silent {
-            self.silent = true;
-            (self.report)(Event::MdnsFailed { doing: doing.to_owned(), reason });
-        }
+    fn is_heard(&self) -> bool {
+        self.mute.len() < self.links.len()
+    }
+
+    fn fail(&self, doing: String, reason: String) {
+        (self.report)(Event::MdnsFailed { doing, reason });
     }
 }
 

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const PROBES: u8 = 3;
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 const ANNOUNCEMENTS: u8 = 2;
+/// Conflicts after which every further one costs a pause (RFC 6762, section 8.1).
+const PATIENCE: u32 = 15;
+const PAUSE: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
 /// Answers to several questions at once go out as one.
 const GATHER: Duration = Duration::from_millis(20);
@@ -64,6 +67,7 @@ struct Link {
 pub(super) struct Responder {
     base: String,
     number: u32,
+    conflicts: u32,
     service: Service,
     links: Vec<Link>,
     state: State,
@@ -75,7 +79,7 @@ impl Responder {
     pub(super) fn new(service: Service, links: Vec<Vec<IpAddr>>, now: Instant, jitter: Duration) -> Self {
         let links = links.into_iter().map(|addresses| Link { addresses, told: None, due: None }).collect();
         let state = State::Probing { sent: 0, next: now + jitter };
-        Self { base: service.instance.clone(), number: 1, service, links, state, announced: false }
+        Self { base: service.instance.clone(), number: 1, conflicts: 0, service, links, state, announced: false }
     }
 
     pub(super) fn instance(&self) -> String {
@@ -171,7 +175,9 @@ impl Responder {
 
     fn conflict(&mut self, now: Instant) -> Vec<Output> {
         let probing = matches!(self.state, State::Probing { .. });
-        self.state = State::Probing { sent: 0, next: now };
+        self.conflicts += 1;
+        let pause = if self.conflicts > PATIENCE { PAUSE } else { Duration::ZERO };
+        self.state = State::Probing { sent: 0, next: now + pause };
         if !probing {
             // Both believed to have it: ask again, whoever answers keeps it (RFC 6762, section 9).
             return vec![];

@@ -1,6 +1,7 @@
 //! The state machine on a made-up clock, and a real announcement on loopback.
 
 use super::*;
+use proptest::prelude::*;
 
 pub(super) fn advert(instance: &str) -> Advert {
     Advert {
@@ -115,6 +116,37 @@ fn a_question_is_answered_once_a_second_at_most_and_not_if_the_answer_is_known()
 }
 
 #[test]
+fn a_peer_that_disputes_every_name_is_met_with_a_pause() {
+    let start = now();
+    let mut machine = responder(1, start);
+    for _ in 0..20 {
+        let name = machine.instance();
+        let other = Service::new(&advert(&name), "vm", 2).unwrap();
+        machine.receive(0, &other.announcement(&[], 120), start);
+    }
+    assert_eq!(machine.wakeup(), Some(start + 5 * SECOND));
+}
+
+proptest! {
+    #[test]
+    fn no_packet_from_the_network_panics(at in 0usize..400, bytes in proptest::collection::vec(any::<u8>(), 0..40), length in 0usize..400) {
+        let start = now();
+        let mut machine = responder(1, start);
+        let (packets, _) = run(&mut machine, start + SECOND);
+        for mut packet in packets {
+            for (n, byte) in bytes.iter().enumerate() {
+                if let Some(place) = packet.get_mut(at + n) {
+                    *place = *byte;
+                }
+            }
+            packet.truncate(length);
+            machine.receive(0, &packet, start + SECOND);
+            browse::learns(&packet);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_taken_back_that_was_never_announced() {
     let start = now();
     let mut machine = responder(1, start);
@@ -165,9 +197,16 @@ async fn what_is_announced_on_loopback_is_found_there_until_it_is_withdrawn() {
         let interfaces = Some(vec!["lo".to_owned()]);
         browse(BrowseOptions { interfaces, timeout: Duration::from_millis(timeout), stop_after_first: false })
     };
-    let found = look(2500).await.unwrap();
-    let ours: Vec<_> = found.iter().filter(|f| f.instance.starts_with(&name)).collect();
-    assert_eq!(ours.len(), 2, "{found:?}");
+    let mut ours = vec![];
+    // Each try asks anew; the first is enough unless the machine is very busy.
+    for _ in 0..8 {
+        ours = look(1500).await.unwrap();
+        ours.retain(|found| found.instance.starts_with(&name));
+        if ours.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(ours.len(), 2, "{ours:?}");
     assert_eq!((ours[0].instance.as_str(), ours[0].port, ours[0].websocket_port), (name.as_str(), 7460, Some(7461)));
     assert_eq!((ours[1].instance.as_str(), ours[1].port), (renamed.as_str(), 7470));
     assert_eq!(ours[0].addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
