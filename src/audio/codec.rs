@@ -44,7 +44,7 @@ pub enum CodecError {
     Setup(String),
 }
 
-fn setup(error: opus::Error) -> CodecError {
+fn setup(error: &opus::Error) -> CodecError {
     CodecError::Setup(error.to_string())
 }
 
@@ -70,10 +70,11 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Setup`], in practice only without memory.
     pub fn new(prediction: Prediction) -> Result<Self, CodecError> {
-        let mut inner = opus::Encoder::new(SAMPLE_RATE, Channels::Mono, Application::LowDelay).map_err(setup)?;
-        inner.set_bitrate(Bitrate::Bits(BITRATE)).map_err(setup)?;
-        inner.set_complexity(5).map_err(setup)?;
-        inner.set_prediction_disabled(prediction == Prediction::Disabled).map_err(setup)?;
+        let mut inner =
+            opus::Encoder::new(SAMPLE_RATE, Channels::Mono, Application::LowDelay).map_err(|e| setup(&e))?;
+        inner.set_bitrate(Bitrate::Bits(BITRATE)).map_err(|e| setup(&e))?;
+        inner.set_complexity(5).map_err(|e| setup(&e))?;
+        inner.set_prediction_disabled(prediction == Prediction::Disabled).map_err(|e| setup(&e))?;
         Ok(Self { inner })
     }
 
@@ -138,7 +139,7 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Setup`], in practice only without memory.
     pub fn new() -> Result<Self, CodecError> {
-        Ok(Self { inner: opus::Decoder::new(SAMPLE_RATE, Channels::Mono).map_err(setup)?, concealed: 0 })
+        Ok(Self { inner: opus::Decoder::new(SAMPLE_RATE, Channels::Mono).map_err(|e| setup(&e))?, concealed: 0 })
     }
 
     /// Decodes a packet of 2.5 to 60 ms and appends its samples; on error nothing is appended.
@@ -229,7 +230,9 @@ mod tests {
         assert!((24_000..=36_000).contains(&bytes), "{bytes} bytes in 2 s at 128 kb/s");
         let mut decoder = Decoder::new().unwrap();
         let mut out = Vec::new();
-        packets.iter().for_each(|p| decoder.decode(p, &mut out).unwrap());
+        for packet in &packets {
+            decoder.decode(packet, &mut out).unwrap();
+        }
         assert_eq!(out.len(), 100 * FRAME_SAMPLES);
         let mut sent = vec![0.0; out.len()];
         Tone::new(440.0, 0.5).fill(&mut sent);
@@ -242,7 +245,9 @@ mod tests {
     fn concealment_goes_on_and_decays() {
         let mut decoder = Decoder::new().unwrap();
         let mut out = Vec::new();
-        tone_packets(10).iter().for_each(|p| decoder.decode(p, &mut out).unwrap());
+        for packet in tone_packets(10) {
+            decoder.decode(&packet, &mut out).unwrap();
+        }
         let mut made = Vec::new();
         decoder.conceal(500, &mut made);
         assert_eq!(made.len(), 600, "rounded up to 2.5 ms");

@@ -17,8 +17,7 @@ pub fn tone_db(samples: &[f32], hz: f64) -> f64 {
     for (i, &sample) in samples.iter().enumerate() {
         let at = i as f64;
         let turn = TAU * (at + 0.5) / count;
-        let window =
-            0.358_75 - 0.488_29 * turn.cos() + 0.141_28 * (2.0 * turn).cos() - 0.011_68 * (3.0 * turn).cos();
+        let window = 0.358_75 - 0.488_29 * turn.cos() + 0.141_28 * (2.0 * turn).cos() - 0.011_68 * (3.0 * turn).cos();
         let (sin, cos) = (step * at).sin_cos();
         re += f64::from(sample) * window * cos;
         im += f64::from(sample) * window * sin;
@@ -82,8 +81,8 @@ mod tests {
     #[test]
     fn nothing_reads_as_nothing() {
         for empty in [&[][..], &[0.0; 100]] {
-            assert_eq!(tone_db(empty, 440.0), f64::NEG_INFINITY);
-            assert_eq!(rms_db(empty), f64::NEG_INFINITY);
+            assert!(tone_db(empty, 440.0) < f64::MIN);
+            assert!(rms_db(empty) < f64::MIN);
             assert!(peak(empty) == 0.0);
         }
     }
@@ -98,7 +97,6 @@ mod tests {
                     let steady = &out[5 * FRAME_SAMPLES..];
                     let down = tone_db(steady, sent) - tone_db(steady, other);
                     assert!(down > 70.0, "{prediction:?} {amplitude}: {other} Hz only {down} dB below {sent} Hz");
-                    println!("{prediction:?} {amplitude} {sent} {other}: {down:.1}");
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! Voice     = JitterBuffer -> Decoder (concealment) -> Resampler (clock drift)
 //! ```
 //!
-//! One file a thing: [`codec`], [`level`], [`signal`], [`meter`], [`jitter`], [`resample`], [`voice`], [`playout`],
+//! One file a thing: [`codec`], [`mod@level`], [`signal`], [`meter`], [`jitter`], [`resample`], [`voice`], [`playout`],
 //! [`limiter`], [`mixer`].
 
 pub mod codec;

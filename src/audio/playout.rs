@@ -147,8 +147,8 @@ impl CallbackClock {
             return 0;
         }
         self.catching_up = false;
-        let lost = std::mem::take(&mut self.debt);
-        if 2 * lost > period { lost } else { 0 }
+        let gone = std::mem::take(&mut self.debt);
+        if 2 * gone > period { gone } else { 0 }
     }
 }
 
@@ -195,7 +195,7 @@ impl Playout {
         let catching_up_before = self.clock.catching_up;
         let lost = self.clock.observe(ticks(now), period);
         let catching_up = catching_up_before || self.clock.catching_up;
-        let starts = self.voice.buffer().starts();
+        let begun = self.voice.buffer().starts();
         self.voice.gather(out.len(), now);
         let heard = self.voice.render(out);
         let mut expected = out.len();
@@ -225,7 +225,7 @@ impl Playout {
             underrun,
             buffered: self.voice.buffered_samples(),
             target: self.voice.buffer().target_samples(),
-            started: self.voice.buffer().starts() > starts,
+            started: self.voice.buffer().starts() > begun,
         }
     }
 
@@ -257,5 +257,281 @@ impl Playout {
             late_callbacks: self.clock.late,
             underruns: self.underruns,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::Noise;
+    use super::super::{Encoder, FRAME_SAMPLES, KEEP_ALIVE_FRAMES, Prediction, Tone, level};
+    use super::*;
+
+    /// A sender and a speaker on one virtual clock, in microseconds.
+    struct Call {
+        playout: Playout,
+        encoder: Encoder,
+        tone: Tone,
+        /// Arrival and packet number, in order of arrival.
+        arrivals: Vec<(u64, u16, u32, AudioPacket)>,
+        heard: Vec<f32>,
+        rendered: Vec<Rendered>,
+    }
+
+    const START: u64 = 1_000_000;
+
+    impl Call {
+        /// Packet n is sent at `n * period` us and arrives `delay(n)` us later; `speaks(n)` or a keep-alive.
+        fn new(frames: u32, period: u64, mut delay: impl FnMut(u32) -> u64, speaks: impl Fn(u32) -> bool) -> Self {
+            let mut call = Self {
+                playout: Playout::new(),
+                encoder: Encoder::new(Prediction::Disabled).unwrap(),
+                tone: Tone::new(440.0, 0.2),
+                arrivals: Vec::new(),
+                heard: Vec::new(),
+                rendered: Vec::new(),
+            };
+            let (mut sequence, mut silent) = (0, 0);
+            for n in 0..frames {
+                let mut frame = [0.0; FRAME_SAMPLES];
+                call.tone.fill(&mut frame);
+                let at = START + u64::from(n) * period + delay(n);
+                silent = if speaks(n) { 0 } else { silent + 1 };
+                let packet = match silent % KEEP_ALIVE_FRAMES {
+                    _ if silent == 0 => {
+                        AudioPacket { level: level(&frame), opus: call.encoder.encode(&frame).unwrap() }
+                    }
+                    1 => AudioPacket::keep_alive(),
+                    _ => continue,
+                };
+                call.arrivals.push((at, sequence, n * 960, packet));
+                sequence = sequence.wrapping_add(1);
+            }
+            // TCP: what comes late holds up what is behind it.
+            for i in 1..call.arrivals.len() {
+                call.arrivals[i].0 = call.arrivals[i].0.max(call.arrivals[i - 1].0);
+            }
+            call.arrivals.reverse();
+            call
+        }
+
+        fn even(frames: u32) -> Self {
+            Self::new(frames, 20_000, |_| 0, |_| true)
+        }
+
+        /// One callback at `at` us.
+        fn callback(&mut self, at: u64, samples: usize) -> Rendered {
+            while self.arrivals.last().is_some_and(|a| a.0 <= at) {
+                let (time, sequence, timestamp, packet) = self.arrivals.pop().unwrap();
+                self.playout.push(sequence, timestamp, packet, Duration::from_micros(time));
+            }
+            let mut out = vec![9.0; samples];
+            let rendered = self.playout.render(&mut out, Duration::from_micros(at));
+            self.heard.extend(out);
+            self.rendered.push(rendered);
+            rendered
+        }
+
+        /// Callbacks of 10 ms from `from` to `to` ms after the start, each `uneven` us off.
+        fn run(&mut self, from: u64, to: u64, mut uneven: impl FnMut() -> u64) {
+            for ms in (from..to).step_by(10) {
+                self.callback(START + ms * 1_000 + uneven(), 480);
+            }
+        }
+
+        fn causes(&self) -> Vec<UnderrunCause> {
+            self.rendered.iter().filter_map(|r| r.underrun).collect()
+        }
+    }
+
+    fn jitter(seed: u64, most: f64) -> impl FnMut() -> u64 {
+        let mut noise = Noise::new(seed, 1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "microseconds, small")]
+        move || (noise.next_unit() * most) as u64
+    }
+
+    #[test]
+    fn a_healthy_call_conceals_nothing_from_the_first_frame_on() {
+        for seed in 0..20 {
+            let mut network = jitter(seed, 10_000.0);
+            let mut call = Call::new(1_500, 20_000, |_| network(), |_| true);
+            call.run(0, 29_500, jitter(seed + 100, 4_000.0));
+            let stats = call.playout.stats();
+            assert_eq!((stats.concealed_samples, stats.packets_discarded), (0, 0), "seed {seed}");
+            assert_eq!((stats.inserted_samples_for_deceleration, stats.removed_samples_for_acceleration), (0, 0));
+            let start = call.rendered.iter().position(|r| r.started).unwrap();
+            assert!((3..=6).contains(&start), "seed {seed}: playback starts after about 40 ms, callback {start}");
+            assert!(call.rendered[start..].iter().all(|r| r.underrun.is_none() && r.got == 480 && r.target == 1_920));
+            assert!(call.rendered[..start].iter().all(|r| r.underrun.is_some() && r.got == 0));
+        }
+    }
+
+    #[test]
+    fn what_is_heard_is_bit_for_bit_what_was_decoded() {
+        let mut call = Call::even(100);
+        let mut decoder = super::super::Decoder::new().unwrap();
+        let mut wanted = Vec::new();
+        for arrival in call.arrivals.iter().rev() {
+            decoder.decode(&arrival.3.opus, &mut wanted).unwrap();
+        }
+        call.run(0, 1_900, || 0);
+        let start = 480 * call.rendered.iter().position(|r| r.started).unwrap();
+        assert!(call.heard[..start].iter().all(|s| *s == 0.0));
+        let heard = &call.heard[start..];
+        // The beginning is faded in.
+        assert_eq!(heard[240..], wanted[240..heard.len()]);
+    }
+
+    #[test]
+    fn spikes_of_40_ms_cost_at_most_a_few_and_then_nothing() {
+        for seed in 0..10 {
+            let mut network = jitter(seed, 10_000.0);
+            let delay = move |n: u32| network() + if n % 50 == 49 { 40_000 } else { 0 };
+            let mut call = Call::new(3_000, 20_000, delay, |_| true);
+            call.run(0, 59_500, jitter(seed + 100, 4_000.0));
+            let stats = call.playout.stats();
+            assert!(stats.concealment_events <= 4, "seed {seed}: {stats:?}");
+            assert!(stats.concealed_samples <= 4 * 960, "seed {seed}: {stats:?}");
+            let late: Vec<_> = call.rendered.iter().map(|r| r.underrun == Some(UnderrunCause::LateData)).collect();
+            assert!(late[3_000..].iter().all(|late| !late), "seed {seed}: after half the time it has adapted");
+            assert!(call.rendered[5_000].target > 1_920);
+        }
+    }
+
+    #[test]
+    fn silence_is_no_underrun_and_spurts_lose_nothing() {
+        let mut network = jitter(5, 10_000.0);
+        let mut call = Call::new(3_000, 20_000, |_| network(), |n| n % 137 < 60);
+        call.run(0, 59_000, jitter(6, 4_000.0));
+        let stats = call.playout.stats();
+        assert_eq!((stats.concealed_samples, stats.packets_discarded), (0, 0));
+        assert!(call.causes().iter().all(|c| matches!(c, UnderrunCause::Filling | UnderrunCause::NothingReceived)));
+        assert!(call.causes().len() <= 6, "before the first frame only: {:?}", call.causes());
+        let jump = call.heard.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+        assert!(jump < 0.03, "a 440 Hz tone at 0.2 moves 0.012 a sample, a click 0.2: {jump}");
+    }
+
+    #[test]
+    fn drift_is_resampled_away_in_both_directions() {
+        for (period, faster) in [(19_990, true), (20_010, false)] {
+            // 500 ppm for 4 minutes: 120 ms.
+            let mut call = Call::new(12_000, period, |_| 0, |_| true);
+            call.run(0, 239_000, jitter(1, 4_000.0));
+            let stats = call.playout.stats();
+            assert_eq!((stats.concealed_samples, stats.packets_discarded), (0, 0), "{period}: {stats:?}");
+            let (more, less) = (stats.removed_samples_for_acceleration, stats.inserted_samples_for_deceleration);
+            let (wanted, other) = if faster { (more, less) } else { (less, more) };
+            assert!(wanted > 3_000 && other < 100, "{period}: removed {more}, inserted {less}");
+            assert!(call.rendered[10..].iter().all(|r| (480..4_800).contains(&r.buffered)));
+            let jump = call.heard[5_000..].windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(jump < 0.013, "{period}: no seam: {jump}");
+        }
+    }
+
+    #[test]
+    fn a_stall_is_late_data_and_ends() {
+        let stall = |n: u32| if n == 100 { 240_000 } else { 0 };
+        let mut call = Call::new(500, 20_000, stall, |_| true);
+        call.run(0, 9_900, || 0);
+        let stats = call.playout.stats();
+        assert_eq!(stats.underruns.late_data.count, stats.underruns.late_data.samples_expected / 480);
+        assert!((15..=22).contains(&stats.underruns.late_data.count), "{stats:?}");
+        assert_eq!(stats.concealment_events, 1);
+        assert_eq!(stats.underruns.late_callback, UnderrunStats::default());
+        assert!(call.rendered[300..].iter().all(|r| r.underrun.is_none()));
+    }
+
+    #[test]
+    fn a_sender_that_stops_is_nothing_received() {
+        let mut call = Call::even(50);
+        call.run(0, 3_000, || 0);
+        let causes = call.causes();
+        assert_eq!(causes.last(), Some(&UnderrunCause::NothingReceived));
+        let late = causes.iter().filter(|c| **c == UnderrunCause::LateData).count();
+        assert!((44..=48).contains(&late), "500 ms after the last packet: {late}");
+        let count = call.playout.stats().underruns.nothing_received.count;
+        assert!((140..160).contains(&count), "{count}");
+        assert!(call.heard[480 * 200..].iter().all(|s| *s == 0.0));
+    }
+
+    #[test]
+    fn a_playout_that_receives_nothing_says_so() {
+        let mut call = Call::even(0);
+        let rendered = call.callback(START, 480);
+        assert_eq!(
+            rendered,
+            Rendered {
+                got: 0,
+                expected: 480,
+                underrun: Some(UnderrunCause::NothingReceived),
+                buffered: 0,
+                target: 1_920,
+                started: false
+            }
+        );
+        assert!(call.heard.iter().all(|s| *s == 0.0));
+    }
+
+    #[test]
+    fn a_callback_that_comes_late_and_is_not_made_up_for_is_a_late_callback() {
+        let mut call = Call::even(200);
+        call.run(0, 1_000, || 0);
+        let late = call.callback(START + 1_030_000, 480);
+        assert_eq!((late.got, late.underrun), (480, None), "it may still catch up");
+        let next = call.callback(START + 1_040_000, 480);
+        // Callbacks at 990, 1,030 and 1,040 ms: 30 ms are gone.
+        assert_eq!((next.got, next.expected), (480, 480 + 1_440));
+        assert_eq!(next.underrun, Some(UnderrunCause::LateCallback));
+        call.run(1_050, 2_000, || 0);
+        let stats = call.playout.stats();
+        assert_eq!((stats.underruns.late_callback.count, stats.late_callbacks), (1, 1));
+        assert_eq!((stats.concealed_samples, stats.underruns.late_data.count), (0, 0));
+    }
+
+    #[test]
+    fn a_device_that_asks_in_bursts_has_no_underruns() {
+        let mut call = Call::even(500);
+        for burst in 0..240_u64 {
+            for i in 0..4 {
+                call.callback(START + burst * 40_000 + i * 100, 480);
+            }
+        }
+        let stats = call.playout.stats();
+        assert!(stats.late_callbacks > 200);
+        assert_eq!(stats.underruns.late_callback, UnderrunStats::default());
+        assert_eq!(stats.concealed_samples, 0);
+    }
+
+    #[test]
+    fn a_device_that_slept_and_drains_the_buffer_is_a_late_callback() {
+        let mut call = Call::even(200);
+        call.run(0, 1_000, || 0);
+        // 700 ms of sleep, of which the buffer keeps 400 ms, then everything at once.
+        for i in 0..70 {
+            call.callback(START + 1_700_000 + i * 10, 480);
+        }
+        let stats = call.playout.stats();
+        assert!(stats.underruns.late_callback.count > 20, "{stats:?}");
+        assert_eq!(stats.underruns.late_data.count, 0, "{stats:?}");
+    }
+
+    #[test]
+    fn any_length_may_be_asked_for() {
+        let mut call = Call::even(300);
+        let mut at = 0;
+        for i in 0..2_000_u64 {
+            let samples = [1, 441, 480, 960, 1_024, 37][usize::try_from(i % 6).unwrap()];
+            at += samples as u64 * 125 / 6;
+            if at > 5_900_000 {
+                break;
+            }
+            call.callback(START + at, samples);
+        }
+        let stats = call.playout.stats();
+        assert_eq!((stats.concealed_samples, stats.packets_discarded), (0, 0));
+        let json = serde_json::to_value(stats).unwrap();
+        assert!(json["jitterBufferEmittedCount"].as_u64().unwrap() > 200_000);
+        assert!(json["totalAudioEnergy"].as_f64().unwrap() > 0.1);
+        assert!((json["audioLevel"].as_f64().unwrap() - 0.141).abs() < 0.05);
+        assert_eq!(json["underruns"]["lateData"]["count"], 0);
     }
 }

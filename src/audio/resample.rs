@@ -85,10 +85,10 @@ impl Resampler {
         }
         let first = *self.queue.front()?;
         // At the end of the sound the last sample stands for those that never come.
-        let at = |i: usize| self.queue.get(i).or(self.queue.back()).copied().unwrap_or(first);
+        let at = |i: usize| self.queue.get(i).or_else(|| self.queue.back()).copied().unwrap_or(first);
         #[expect(clippy::cast_possible_truncation, reason = "a sample is an f32")]
-        let t = self.fraction as f32;
-        let value = cubic([self.before, first, at(1), at(2)], t);
+        let offset = self.fraction as f32;
+        let value = cubic([self.before, first, at(1), at(2)], offset);
         self.fraction += clamp(speed);
         while self.fraction >= 1.0
             && let Some(gone) = self.queue.pop_front()
@@ -109,14 +109,14 @@ fn clamp(speed: f64) -> f64 {
 }
 
 /// Catmull-Rom interpolation between the two middle points.
-fn cubic([a, b, c, d]: [f32; 4], t: f32) -> f32 {
-    let slope_b = (c - a) / 2.0;
-    let slope_c = (d - b) / 2.0;
-    let (square, cube) = (t * t, t * t * t);
-    b * (2.0 * cube - 3.0 * square + 1.0)
-        + slope_b * (cube - 2.0 * square + t)
-        + c * (3.0 * square - 2.0 * cube)
-        + slope_c * (cube - square)
+fn cubic([before, left, right, after]: [f32; 4], at: f32) -> f32 {
+    let slope_left = (right - before) / 2.0;
+    let slope_right = (after - left) / 2.0;
+    let (square, cube) = (at * at, at * at * at);
+    left * (2.0 * cube - 3.0 * square + 1.0)
+        + slope_left * (cube - 2.0 * square + at)
+        + right * (3.0 * square - 2.0 * cube)
+        + slope_right * (cube - square)
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use crate::event::ConcealmentCounters;
 use crate::protocol::AudioPacket;
 use crate::protocol::audio::SILENCE;
 
-/// Samples over which sound begins (2.5 ms).
-const FADE_IN: usize = 120;
+/// Samples over which sound begins (2.5 ms), after as many that still belong to what the sender encoded before its
+/// pause (the look-ahead of the codec).
+const FADE_IN: usize = codec::LOOKAHEAD;
 
 /// Samples of made-up sound that fade away after the last packet of a talk spurt (5 ms).
 const TAIL: usize = 240;
@@ -161,6 +162,7 @@ impl Voice {
 
     /// Takes what is needed to play `samples` now. Returns whether there is any sound; its level is [`Voice::level`].
     pub fn gather(&mut self, samples: usize, now: Duration) -> bool {
+        self.buffer.set_reading(samples);
         let off = self.buffer.excess(now).map(|e| e + i64::try_from(self.queue.len()).unwrap_or(0));
         self.speed = self.drift.speed(off, samples);
         let needed = self.queue.needed(samples, self.speed);
@@ -281,8 +283,8 @@ impl Voice {
         samples.clear();
         let made_up = !self.decode_into(piece, &mut samples);
         if std::mem::take(&mut self.fade_in) {
-            for (i, sample) in samples.iter_mut().take(FADE_IN).enumerate() {
-                *sample *= (i + 1) as f32 / FADE_IN as f32;
+            for (i, sample) in samples.iter_mut().take(2 * FADE_IN).enumerate() {
+                *sample *= (i + 1).saturating_sub(FADE_IN) as f32 / FADE_IN as f32;
             }
         }
         if matches!(piece, Piece::Tail) {
