@@ -138,7 +138,7 @@ async fn a_child_that_ignores_sigterm_dies_at_the_grace() {
 #[tokio::test]
 async fn a_willing_child_is_not_forced() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = start(&folder, &sh("echo $$; exec sleep 1000")).await;
+    let mut process = start(&folder, &sh("echo $$; exec sleep 60")).await;
     let pid = printed_pid(&process).await;
     assert_eq!(pid, process.pid);
     let exit = process.stop(SOON).await;
@@ -148,7 +148,7 @@ async fn a_willing_child_is_not_forced() {
 #[tokio::test]
 async fn a_grandchild_that_left_the_group_is_listed_as_orphan_and_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "setsid sh -c 'echo $$; exec sleep 1000' & read line < /dev/null; wait; exit 5";
+    let script = "setsid sh -c 'echo $$; exec sleep 60' & read line < /dev/null; wait; exit 5";
     let mut process = start(&folder, &sh(script)).await;
     let orphan = printed_pid(&process).await;
     let exit = process.stop(SOON).await;
@@ -167,7 +167,7 @@ async fn a_grandchild_that_is_just_ending_is_no_orphan() {
 #[tokio::test]
 async fn dropping_the_process_ends_the_whole_tree() {
     let folder = tempfile::tempdir().unwrap();
-    let process = start(&folder, &sh("trap '' TERM; setsid sh -c 'echo $$; exec sleep 1000' & wait; sleep 1000")).await;
+    let process = start(&folder, &sh("trap '' TERM; setsid sh -c 'echo $$; exec sleep 60' & wait; sleep 60")).await;
     let (child, grandchild) = (process.pid, printed_pid(&process).await);
     drop(process);
     gone(child).await;
@@ -177,7 +177,7 @@ async fn dropping_the_process_ends_the_whole_tree() {
 #[tokio::test]
 async fn a_killed_supervisor_takes_the_child_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = start(&folder, &sh("echo $PPID; exec sleep 1000")).await;
+    let mut process = start(&folder, &sh("echo $PPID; exec sleep 60")).await;
     let supervisor = printed_pid(&process).await;
     kill(Pid::from_raw(supervisor.cast_signed()), Signal::SIGKILL).unwrap();
     let exit = process.wait(SOON).await.unwrap();
@@ -276,7 +276,7 @@ fn wait_for_the_test() {
 async fn helper_harness() {
     if is_helper() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "trap '' INT TERM HUP; setsid sh -c 'echo $$; exec sleep 1000' & wait; sleep 1000";
+        let script = "trap '' INT TERM HUP; setsid sh -c 'echo $$; exec sleep 60' & wait; sleep 60";
         let process = start(&folder, &sh(script)).await;
         say(&format!("{} {}", process.pid, printed_pid(&process).await));
         wait_for_the_test();
@@ -421,7 +421,7 @@ fn open_files(pid: u32) -> Vec<String> {
 #[tokio::test]
 async fn a_child_has_resources_and_descendants() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = start(&folder, &sh("sh -c 'echo $$; exec sleep 1000' & wait")).await;
+    let mut process = start(&folder, &sh("sh -c 'echo $$; exec sleep 60' & wait")).await;
     let grandchild = printed_pid(&process).await;
     assert_eq!(resources::descendants(process.pid), [grandchild]);
     let (rss, descriptors, threads) = resources::resources(process.pid).unwrap();
