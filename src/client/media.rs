@@ -110,7 +110,8 @@ fn pace(ending: &AtomicBool, period: Duration, mut body: impl FnMut(Duration)) {
 }
 
 fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microphone>) {
-    let Ok(mut encoder) = Encoder::new(Prediction::Enabled) else { return };
+    // nothing is predicted across a pause, after which the decoder knows no more than after a loss
+    let Ok(mut encoder) = Encoder::new(Prediction::Disabled) else { return };
     let mut activity = VoiceActivity::new();
     let mut frame = vec![0.0; FRAME_SAMPLES];
     let (mut sequence, mut timestamp, mut silent_frames) = (0_u16, 0_u32, 0_u32);

@@ -7,7 +7,6 @@ use crate::audio::mixer::{MixOut, RoomMixer};
 use crate::clock;
 use crate::event::Event;
 use crate::protocol::AudioPacket;
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,8 @@ const TICK_SAMPLES: u32 = 960;
 struct Mixed {
     room: Arc<Room>,
     mixer: RoomMixer,
+    /// Last sequence number sent to each listener.
+    sequences: BTreeMap<u16, u16>,
     tick: u32,
 }
 
@@ -88,6 +89,7 @@ fn tick_all(
         let mixed = rooms.entry(room.id).or_insert_with(|| Mixed {
             room: Arc::clone(room),
             mixer: RoomMixer::new(hub.config.loudest),
+            sequences: BTreeMap::new(),
             tick: 0,
         });
         let concealed = mixed.tick(
@@ -119,23 +121,15 @@ impl Mixed {
         #[cfg(feature = "sabotage")]
         let outs = super::sabotage::reroute(hub.config.sabotage, outs);
         let members: BTreeMap<u16, _> = self.room.members().into_iter().map(|m| (m.stream, m)).collect();
-        let mut shared: Vec<(MixOut, Bytes)> = Vec::new();
-        for out in outs {
-            let Some(member) = members.get(&out.stream).filter(|m| m.hears) else { continue };
-            // all who hear the same mix get the same bytes, header included
-            let same = |(other, _): &&(MixOut, Bytes)| {
-                other.level == out.level
-                    && other.opus.len() == out.opus.len()
-                    && other.opus.as_ptr() == out.opus.as_ptr()
-            };
-            let bytes = shared.iter().find(same).map(|(_, bytes)| bytes.clone()).unwrap_or_else(|| {
-                let packet = AudioPacket { level: out.level, opus: out.opus.clone() };
-                let bytes = packet.frame(0, self.tick as u16, self.tick.wrapping_mul(TICK_SAMPLES)).encode();
-                shared.push((out.clone(), bytes.clone()));
-                bytes
-            });
-            member.outbox.audio(bytes);
+        for MixOut { stream, level, opus } in outs {
+            let Some(member) = members.get(&stream).filter(|m| m.hears) else { continue };
+            // a receiver tells loss from silence by a sequence of its own; the Opus packet itself is shared
+            let sequence = self.sequences.entry(stream).or_default();
+            *sequence = sequence.wrapping_add(1);
+            let timestamp = self.tick.wrapping_mul(TICK_SAMPLES);
+            member.outbox.audio(AudioPacket { level, opus }.frame(0, *sequence, timestamp).encode());
         }
+        self.sequences.retain(|stream, _| members.contains_key(stream));
         let mut concealed = 0;
         for (stream, member) in &members {
             let counters = self.mixer.counters(*stream);

@@ -418,7 +418,15 @@ impl Run {
         }
         self.signal(SERVER, "the scenario is over");
         self.wait_for_exit(SERVER, STEP).await;
+        self.finish_children().await;
         self.look_at_sockets("after").await;
+        let new: Vec<_> = cores().into_iter().filter(|c| !self.cores_before.contains(c)).collect();
+        let paths = new.iter().map(|c| c.display().to_string()).collect();
+        self.see(Observation::CoreFiles { paths });
+    }
+
+    /// Waits for the ends of all output, and for descendants: only then is a port that is still held a fault.
+    async fn finish_children(&mut self) {
         for (name, child) in std::mem::take(&mut self.children) {
             let finished = child.process.finish(SETTLE).await;
             let problems = [(&finished.stdout, "standard output"), (&finished.stderr, "standard error")];
@@ -432,9 +440,6 @@ impl Run {
                 self.see(Observation::NotObserved { what: format!("that {name} left nothing behind"), why, remedy: None });
             }
         }
-        let new: Vec<_> = cores().into_iter().filter(|c| !self.cores_before.contains(c)).collect();
-        let paths = new.iter().map(|c| c.display().to_string()).collect();
-        self.see(Observation::CoreFiles { paths });
     }
 
     fn read_logs(&mut self) -> Vec<Log> {
