@@ -28,7 +28,7 @@ const fn hides(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// [`line`], no longer than anybody would read.
+/// [`line()`], no longer than anybody would read.
 pub fn sentence(text: &str) -> String {
     cut(&line(text), SENTENCE)
 }

@@ -4,6 +4,7 @@ use super::{Reporter, clean, figures, overview};
 use crate::evidence::{
     Check, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Link, Report, RunReport, Status, Verdict,
 };
+use serde_json::Value;
 
 /// Characters a line; what is longer goes on below, indented.
 const WIDTH: usize = 110;
@@ -195,14 +196,28 @@ fn cited(report: &Report) -> Vec<&EvidenceId> {
     links.chain(hypotheses).chain(news).collect()
 }
 
-/// The message of an event; of an observation everything but its clocks.
+/// The message of an event; of an observation its kind and everything but its clocks.
 fn gist(item: &EvidenceItem) -> String {
-    let without_clocks = || {
-        let mut seen: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&item.excerpt).ok()?;
+    let observation = || {
+        let mut seen: serde_json::Map<String, Value> = serde_json::from_str(&item.excerpt).ok()?;
+        let kind = seen.remove("kind")?.as_str()?.to_owned();
         seen.retain(|field, _| field != "time" && field != "monotonic_ns");
-        serde_json::to_string(&seen).ok()
+        Some(format!("{kind}: {}", loose(&Value::Object(seen))))
     };
-    overview::message(item).or_else(without_clocks).unwrap_or_else(|| item.excerpt.clone())
+    overview::message(item).or_else(observation).unwrap_or_else(|| item.excerpt.clone())
+}
+
+/// JSON with blanks to break lines at, and without the marks that only programs need.
+fn loose(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(loose).collect::<Vec<_>>().join("; ")),
+        Value::Object(fields) => {
+            let each: Vec<_> = fields.iter().map(|(field, value)| format!("{field} {}", loose(value))).collect();
+            each.join(", ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 fn names(ids: &[EvidenceId]) -> String {
