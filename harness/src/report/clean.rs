@@ -16,17 +16,19 @@ pub fn line(text: &str) -> String {
                 while chars.next_if(|c| matches!(c, '\x20'..='\x3f')).is_some() {}
                 chars.next_if(|c| matches!(c, '\x40'..='\x7e'));
             }
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {}
-            '\u{fffe}' | '\u{ffff}' => {}
             c if c.is_whitespace() => clean.push(' '),
-            c if c.is_control() => {}
+            c if c.is_control() || hides(c) => {}
             c => clean.push(c),
         }
     }
     clean.trim().to_owned()
 }
 
-/// [`line`], no longer than anybody would read.
+const fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// [`line()`], no longer than anybody would read.
 pub fn sentence(text: &str) -> String {
     cut(&line(text), SENTENCE)
 }

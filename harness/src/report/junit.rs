@@ -1,4 +1,4 @@
-//! JUnit XML for CI. It follows the expectation, as the exit code does: where a scenario wanted the failure that it found,
+//! `JUnit` XML for CI. It follows the expectation, as the exit code does: where a scenario wanted the failure that it found,
 //! CI is green, and each check still says what was observed.
 
 use super::{Reporter, clean, overview};

@@ -2,14 +2,18 @@
 
 use super::{Reporter, clean, figures, overview};
 use crate::evidence::{
-    Check, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Report, RunReport, Status, Verdict,
+    Check, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Link, Report, RunReport, Status, Verdict,
 };
+use serde_json::Value;
 
 /// Characters a line; what is longer goes on below, indented.
 const WIDTH: usize = 110;
 
 /// Titles longer than this do not push the messages of all other checks to the right.
 const TITLE: usize = 36;
+
+/// What a piece of evidence says is cut after so many characters; its source holds the rest.
+const EXCERPT: usize = 240;
 
 /// Plain text, with ANSI colours if asked for; the status word is always there.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +95,8 @@ impl Text {
             let source = shown.iter().map(|e| clean::sentence(&e.source).chars().count()).max().unwrap_or(0).min(TITLE);
             for item in shown {
                 let head = format!("  {:id$} {:source$}  ", item.id, clean::cut(&clean::sentence(&item.source), TITLE));
-                let room = WIDTH.saturating_sub(head.chars().count());
-                lines.push(format!("{head}{}", clean::cut(&clean::sentence(&gist(item)), room)));
+                let seen = clean::cut(&clean::sentence(&gist(item)), EXCERPT);
+                lines.push(hanging_after(&head, head.chars().count(), &seen, 0));
             }
         }
         if !report.not_checked.is_empty() {
@@ -185,21 +189,35 @@ fn expectation(expectation: &Expectation) -> Option<String> {
 
 /// What findings and checks that are not as they should be rest on.
 fn cited(report: &Report) -> Vec<&EvidenceId> {
-    let links = report.findings.iter().flat_map(|f| f.chain.iter().flat_map(|l| l.evidence()));
+    let links = report.findings.iter().flat_map(|f| f.chain.iter().flat_map(Link::evidence));
     let hypotheses = report.findings.iter().flat_map(|f| f.hypotheses.iter().flat_map(|h| &h.evidence));
     let news =
         overview::independent(report).into_iter().filter(|c| overview::is_news(c.status)).flat_map(|c| &c.evidence);
     links.chain(hypotheses).chain(news).collect()
 }
 
-/// The message of an event; of an observation everything but its clocks.
+/// The message of an event; of an observation its kind and everything but its clocks.
 fn gist(item: &EvidenceItem) -> String {
-    let without_clocks = || {
-        let mut seen: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&item.excerpt).ok()?;
+    let observation = || {
+        let mut seen: serde_json::Map<String, Value> = serde_json::from_str(&item.excerpt).ok()?;
+        let kind = seen.remove("kind")?.as_str()?.to_owned();
         seen.retain(|field, _| field != "time" && field != "monotonic_ns");
-        serde_json::to_string(&seen).ok()
+        Some(format!("{kind}: {}", loose(&Value::Object(seen))))
     };
-    overview::message(item).or_else(without_clocks).unwrap_or_else(|| item.excerpt.clone())
+    overview::message(item).or_else(observation).unwrap_or_else(|| item.excerpt.clone())
+}
+
+/// JSON with blanks to break lines at, and without the marks that only programs need.
+fn loose(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(loose).collect::<Vec<_>>().join("; ")),
+        Value::Object(fields) => {
+            let each: Vec<_> = fields.iter().map(|(field, value)| format!("{field} {}", loose(value))).collect();
+            each.join(", ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 fn names(ids: &[EvidenceId]) -> String {
@@ -215,27 +233,30 @@ fn hanging(indent: &str, text: &str) -> String {
 }
 
 /// `head` (which takes `columns` columns), then `text` broken at blanks, its further lines under it and `more` further right.
+/// A word that is longer than a line is broken anywhere.
 fn hanging_after(head: &str, columns: usize, text: &str, more: usize) -> String {
+    let indent = columns + more;
+    let room = WIDTH.saturating_sub(indent).max(20);
     let mut out = head.to_owned();
     let mut used = columns;
-    let indent = columns + more;
     let mut fresh = true;
     for word in text.split(' ') {
-        let length = word.chars().count();
-        if !fresh && used + 1 + length > WIDTH && length > 0 {
-            out.truncate(out.trim_end().len());
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-            used = indent;
-            fresh = true;
+        let letters: Vec<char> = word.chars().collect();
+        for part in letters.chunks(room).chain(letters.is_empty().then_some(&[][..])) {
+            if !fresh && used + 1 + part.len() > WIDTH && !part.is_empty() {
+                out.truncate(out.trim_end().len());
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                (used, fresh) = (indent, true);
+            }
+            if !fresh {
+                out.push(' ');
+                used += 1;
+            }
+            out.extend(part);
+            used += part.len();
+            fresh = false;
         }
-        if !fresh {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += length;
-        fresh = false;
     }
     out.truncate(out.trim_end().len());
     out
@@ -271,5 +292,8 @@ mod tests {
         let text = hanging_after("FAIL  ", 6, &"word ".repeat(40), 2);
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH));
         assert!(text.lines().skip(1).all(|l| l.starts_with("        word")), "{text}");
+        let endless = hanging_after("FAIL  ", 6, &format!("a {}", "x".repeat(300)), 2);
+        assert!(endless.lines().all(|l| l.chars().count() <= WIDTH), "{endless}");
+        assert_eq!(endless.matches('x').count(), 300);
     }
 }

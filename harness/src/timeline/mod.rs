@@ -55,15 +55,14 @@ fn event(log: &Log, line: &LogLine, record: &Record) -> Moment {
 }
 
 fn matters(record: &Record) -> bool {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a new DEBUG event is detail until somebody says otherwise")]
-    let told = match &record.event {
+    let told = matches!(
+        record.event,
         Event::ListenerBinding { .. }
-        | Event::ConnectionAccepted { .. }
-        | Event::ConnectionClosed { .. }
-        | Event::ClientConnected { .. }
-        | Event::AudioPlaying { .. } => true,
-        _ => false,
-    };
+            | Event::ConnectionAccepted { .. }
+            | Event::ConnectionClosed { .. }
+            | Event::ClientConnected { .. }
+            | Event::AudioPlaying { .. }
+    );
     told || record.level < Level::Debug
 }
 

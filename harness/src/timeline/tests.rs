@@ -122,6 +122,7 @@ fn a_few_alike_stay_apart_since_each_may_name_another_address() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "data, line by line")]
 fn every_observation_has_its_sentence() {
     let address = "127.0.0.1:40001".parse().unwrap();
     let process = || "server".to_owned();

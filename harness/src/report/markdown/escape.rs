@@ -76,7 +76,7 @@ pub(super) fn html(text: &str) -> String {
     for c in clean::line(text).chars() {
         match c {
             '&' | '<' | '>' | '"' | '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '$' => {
-                safe.push_str(&format!("&#{};", u32::from(c)));
+                safe.extend(["&#", &u32::from(c).to_string(), ";"]);
             }
             c => safe.push(c),
         }
@@ -90,7 +90,7 @@ pub(super) fn path(path: &str) -> String {
     for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' => safe.push(char::from(byte)),
-            byte => safe.push_str(&format!("%{byte:02X}")),
+            byte => safe.extend(["%", &format!("{byte:02X}")]),
         }
     }
     safe
@@ -111,6 +111,7 @@ pub(super) fn folded(title: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn identifiers_stay_readable_and_marks_lose_their_meaning() {
@@ -131,5 +132,35 @@ mod tests {
         assert_eq!(code("a`b|c"), "<code>a&#96;b&#124;c</code>");
         assert_eq!(code("\n"), "");
         assert_eq!(block("sh", &["a ```` b".to_owned()]), "`````sh\na ```` b\n`````");
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a parser's events, of which few matter here")]
+    /// What a reader of a table sees in its first cell; `None`: there is more or less than one row of two cells.
+    fn seen_in_a_cell(cell: &str) -> Option<String> {
+        use pulldown_cmark::{Event as E, Options, Parser, Tag};
+        let table = format!("| a | b |\n|---|---|\n| {cell} | end |\n");
+        let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_MATH;
+        let (mut cells, mut seen) = (0, String::new());
+        for event in Parser::new_ext(&table, options) {
+            match event {
+                E::Start(Tag::TableCell) => cells += 1,
+                E::Start(Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Link { .. } | Tag::Image { .. }) => {
+                    return None;
+                }
+                E::InlineHtml(html) if !matches!(&*html, "<code>" | "</code>") => return None,
+                E::Text(text) | E::Code(text) if cells == 3 => seen.push_str(&text),
+                _ => {}
+            }
+        }
+        (cells == 4).then_some(seen)
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_sees_exactly_the_text(outside in "[-a-c0-9 \\\\`*_\\[\\]()<>|~&$#+=.:;!/\"'\n\u{1b}é]{0,40}") {
+            let clean = clean::line(&outside);
+            prop_assert_eq!(seen_in_a_cell(&text(&outside)), Some(clean.clone()), "{}", text(&outside));
+            prop_assert_eq!(seen_in_a_cell(&code(&outside)), Some(clean), "{}", code(&outside));
+        }
     }
 }

@@ -39,7 +39,9 @@ fn by_participant(title: &str, grid: &Grid<'_>) -> Option<String> {
     if people.len() > COLUMNS {
         let mut table = Table::new(&[title, "Of", "Value"]);
         for (figure, row) in grid {
-            row.iter().for_each(|(who, metric)| table.row([code(figure), text(who), show(metric)]));
+            for (who, metric) in row {
+                table.row([code(figure), text(who), show(metric)]);
+            }
         }
         return table.finish();
     }

@@ -1,8 +1,8 @@
 //! `report.md`: the shape of a good engineer's test report, verdict first.
 //!
-//! One scenario gives one whole report ([`scenario`]); several give the verdict of the run, a table of scenarios and of each
-//! that is not a plain pass its summary ([`several`]), with links into the reports in their folders. Text from outside goes
-//! through [`escape`] without exception.
+//! One scenario gives one whole report (`scenario`); several give the verdict of the run, a table of scenarios and of each
+//! that is not a plain pass its summary (`several`), with links into the reports in their folders. Text from outside goes
+//! through `escape` without exception.
 
 mod cause;
 mod closing;

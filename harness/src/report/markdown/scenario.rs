@@ -103,7 +103,7 @@ pub(super) fn summary_of(view: &View<'_>) -> String {
         let mut item =
             format!("**{status}** {} {}{}", text(&finding.summary), more, view.in_brackets(&distinct(cited)));
         if let Some(fix) = finding.fixes.iter().min_by_key(|f| f.kind) {
-            item += &format!("{BELOW}What to do: {} {}", overview::tag(fix.kind), text(&fix.text));
+            item = format!("{item}{BELOW}What to do: {} {}", overview::tag(fix.kind), text(&fix.text));
         }
         items.push(item);
     }
@@ -122,10 +122,10 @@ fn news(view: &View<'_>, check: &Check) -> String {
     let cited = view.in_brackets(&check.evidence);
     let mut item = format!("**{}** {}: {}{cited}", check.status.word(), text(&check.title), text(&check.message));
     if let Some(cause) = &check.caused_by {
-        item += &format!("; caused by {}", code(cause));
+        item = format!("{item}; caused by {}", code(cause));
     }
     if let Some(remedy) = &check.remedy {
-        item += &format!("{BELOW}What to do: {}", text(remedy));
+        item = format!("{item}{BELOW}What to do: {}", text(remedy));
     }
     item
 }

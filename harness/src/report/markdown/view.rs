@@ -45,7 +45,7 @@ impl<'a> View<'a> {
     /// `[server.jsonl:42](call/server.jsonl)`
     pub(super) fn source(&self, source: &str) -> String {
         let file = source.rsplit_once(':').map_or(source, |(file, _)| file);
-        format!("[{}]({}{})", up_to(source, 120), self.folder, path(file))
+        format!("[{}]({}{})", up_to(source, 120), self.folder, path(file.trim_start_matches('/')))
     }
 
     /// A link to a place of the document that holds this report.
@@ -55,10 +55,8 @@ impl<'a> View<'a> {
 
     fn link(&self, id: &EvidenceId) -> String {
         let name = text(&id.to_string());
-        match self.report.evidence.iter().any(|e| e.id == *id) {
-            true => self.to(&name, &anchor(id)),
-            false => name,
-        }
+        let held = self.report.evidence.iter().any(|e| e.id == *id);
+        if held { self.to(&name, &anchor(id)) } else { name }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::evidence::{
 const HELD: &str = "bind.port_taken_by_outgoing";
 
 /// The report that started it, with the true cause.
+#[expect(clippy::too_many_lines, reason = "data, line by line")]
 pub(crate) fn held_port() -> RunReport {
     let sentence = "The WebSocket listener on 0.0.0.0:37909 is down: pid 4711 (curl) holds that port as the local end of an outgoing connection.";
     let mut report =

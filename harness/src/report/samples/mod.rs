@@ -149,6 +149,7 @@ fn machine() -> Environment {
 }
 
 /// A call as it should be.
+#[expect(clippy::too_many_lines, reason = "data, line by line")]
 pub(crate) fn healthy() -> RunReport {
     let server = (Layer::Bind, Side::Server);
     let mut report = empty(
