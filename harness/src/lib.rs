@@ -20,10 +20,15 @@
 //! | [`sockets`] | I/O | the kernel's TCP table through two independent readers, and whether they work |
 //! | [`clock`] | I/O | the two clocks of the I/O modules |
 //! | [`cli`] | I/O | the command line and the exit codes |
+pub mod cause;
+pub mod cli;
 pub mod clock;
+pub mod diagnosis;
 pub mod evidence;
 pub mod launch;
+pub mod probe;
 pub mod report;
+pub mod scenario;
 pub mod sockets;
 pub mod supervise;
 pub mod timeline;

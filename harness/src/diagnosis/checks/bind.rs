@@ -19,7 +19,7 @@ pub(super) fn self_test(view: &mut View<'_>) -> Vec<Check> {
         .iter()
         .filter(|(_, (_, _, seen, owned, _))| !seen || !owned)
         .map(|(_, (source, address, seen, _, error))| {
-            let what = error.clone().unwrap_or_else(|| (if *seen { "not as ours" } else { "not seen" }).to_owned());
+            let what = (*error).clone().unwrap_or_else(|| (if *seen { "not as ours" } else { "not seen" }).to_owned());
             format!("{source:?} at {address}: {what}")
         })
         .collect();

@@ -1,0 +1,101 @@
+//! The command line and the exit codes. I/O.
+
+mod diagnose;
+mod probe;
+mod run;
+
+use crate::diagnosis::outcome::exit;
+use crate::supervise;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 everything as it should be, 1 a check failed, 2 usage or scenario error (nothing ran), 3 the harness itself \
+failed (the report is partial), 4 inconclusive, 5 no check was selected, 124 deadline, 130 SIGINT, 143 SIGTERM.";
+
+/// Launches, checks and explains real-time audio and video servers.
+#[derive(Debug, Parser)]
+#[command(name = "sidetone-harness", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios: launch, observe, diagnose, report.
+    Run(run::Run),
+    /// Look at a server that is already running, layer by layer.
+    Probe(probe::Probe),
+    /// Diagnose saved evidence again, offline.
+    Diagnose(diagnose::Diagnose),
+    /// Stand between the harness and a program (internal).
+    #[command(hide = true)]
+    Supervise {
+        /// The program and its arguments.
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Parses and runs.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::Probe(probe) => probe.run(),
+        Command::Diagnose(diagnose) => diagnose.run(),
+        Command::Supervise { command } => {
+            supervise::main(std::iter::once(OsString::from("--")).chain(command))
+        }
+    }
+}
+
+/// Results go to stdout. A reader that went away is no error of ours.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Progress and problems go to stderr.
+fn say(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// Says what is wrong and gives the code.
+fn fail(code: u8, reason: impl std::fmt::Display) -> ExitCode {
+    say(&format!("sidetone-harness: {reason}"));
+    ExitCode::from(code)
+}
+
+/// Prints a result; what cannot be printed is the harness's own failure.
+fn print_and_exit(text: &str, code: u8) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => fail(exit::HARNESS, format!("stdout: {error}")),
+    }
+}
+
+/// Whether stdout gets colour: `NO_COLOR`, `CLICOLOR_FORCE`, `TERM=dumb` and `CI` are honoured.
+fn colour() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
+    let dumb = std::env::var("TERM").map_or(true, |t| t == "dumb" || t.is_empty());
+    if set("NO_COLOR") {
+        return false;
+    }
+    set("CLICOLOR_FORCE") || (io::stdout().is_terminal() && !dumb && !set("CI"))
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// The command line as it was given.
+fn command_line() -> Vec<String> {
+    std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect()
+}

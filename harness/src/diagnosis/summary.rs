@@ -1,0 +1,253 @@
+//! Verdict, impact, flow, recommendations: what the checks mean together.
+
+use super::view::View;
+use crate::evidence::{
+    Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NotChecked, Observation, Recommendation, Status,
+    Verdict,
+};
+use sidetone::event::{Family, Transport};
+
+fn worst<'c>(checks: impl Iterator<Item = &'c Check>) -> Status {
+    checks.map(|c| c.status).max().unwrap_or(Status::Unknown)
+}
+
+/// The worst of the checks, and the sentence that somebody who gets paged needs.
+pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> Verdict {
+    let status = worst(checks.iter());
+    let first = |wanted: Status| checks.iter().find(|c| c.status == wanted && c.caused_by.is_none());
+    let others = |wanted: Status| {
+        let count = checks.iter().filter(|c| c.status == wanted).count().saturating_sub(1);
+        match count {
+            0 => String::new(),
+            1 => " (and one other check)".to_owned(),
+            n => format!(" (and {n} other checks)"),
+        }
+    };
+    let sentence = match (status, findings.first()) {
+        (Status::Fail, Some(finding)) => {
+            let follow = checks.iter().filter(|c| c.caused_by.as_ref() == Some(&finding.cause)).count();
+            let more: Vec<_> = findings[1..].iter().map(|f| f.summary.as_str()).collect();
+            let more = if more.is_empty() { String::new() } else { format!("; besides, {}", more.join("; ")) };
+            let checks = if follow == 1 { "check fails" } else { "checks fail" };
+            format!("{}: {follow} {checks} because of it{more}", finding.summary)
+        }
+        (Status::Fail, None) => match first(Status::Fail) {
+            Some(check) => format!("{}: {}{}", check.title, check.message, others(Status::Fail)),
+            None => "a check failed".to_owned(),
+        },
+        (Status::Unknown, _) => match first(Status::Unknown) {
+            Some(check) => format!("nothing failed, but this could not be checked: {}: {}{}", check.title, check.message, others(Status::Unknown)),
+            None => "nothing was checked".to_owned(),
+        },
+        (Status::Warn, _) => match first(Status::Warn) {
+            Some(check) => format!("the call works; {}: {}{}", check.title, check.message, others(Status::Warn)),
+            None => "the call works, with a warning".to_owned(),
+        },
+        (Status::Pass | Status::Skip, _) => healthy(evidence, checks),
+    };
+    Verdict { status, sentence }
+}
+
+fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
+    let passed = checks.iter().filter(|c| c.status == Status::Pass).count();
+    let names: Vec<_> = evidence.plan.clients.iter().map(|c| c.name.as_str()).collect();
+    if names.is_empty() {
+        return format!("the server listens and answers as it should; all {passed} checks passed");
+    }
+    let mut over: Vec<_> =
+        evidence.plan.clients.iter().map(|c| format!("{} on {}", c.transport, c.family)).collect();
+    over.sort();
+    over.dedup();
+    let seconds = evidence.plan.duration_ms as f64 / 1e3;
+    format!(
+        "the call works: {} heard and saw each other for {seconds} s over {}; all {passed} checks passed",
+        and(&names),
+        and(&over.iter().map(String::as_str).collect::<Vec<_>>())
+    )
+}
+
+fn and(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// Whether the expected cause was found.
+pub fn expectation(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> Expectation {
+    let Some(expected) = evidence.plan.expected_cause.clone() else { return Expectation::None };
+    match findings.first() {
+        Some(first) if first.cause == expected => Expectation::Met { expected },
+        Some(first) => Expectation::Unmet { expected, found: first.cause.clone() },
+        None => {
+            let found = format!("no cause; the worst check is {}", worst(checks.iter()).word());
+            Expectation::Unmet { expected, found }
+        }
+    }
+}
+
+/// Whether a check is about one of these clients, or about none in particular.
+fn concerns(check: &Check, clients: &[&ClientPlan]) -> bool {
+    match check.id.split('/').nth(1) {
+        None => false,
+        Some(who) => clients.iter().any(|c| c.name == who),
+    }
+}
+
+/// The impact table.
+pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
+    let mut rows = Vec::new();
+    let mut row = |component: &str, status: Status, good: &str, bad: &str| {
+        let effect = match status {
+            Status::Pass | Status::Skip => good,
+            Status::Warn => "works, with a warning",
+            Status::Unknown => "could not be checked",
+            Status::Fail => bad,
+        };
+        rows.push(Impact { component: component.to_owned(), status, effect: effect.to_owned() });
+    };
+    let by_prefix = |prefixes: &[&str]| {
+        let concerned: Vec<_> = checks.iter().filter(|c| prefixes.iter().any(|p| c.id.starts_with(p))).collect();
+        worst(concerned.into_iter())
+    };
+    row(
+        "Server listeners",
+        by_prefix(&["bind.", "tcp.", "http.", "session.hello", "process.ready"]),
+        "bound, owned by the server, answering",
+        "at least one listener is not what it should be",
+    );
+    for (transport, component) in [(Transport::Tcp, "TCP clients"), (Transport::WebSocket, "WebSocket clients")] {
+        let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.transport == transport).collect();
+        if !clients.is_empty() {
+            let status = worst(checks.iter().filter(|c| c.id.starts_with("session.joined") && concerns(c, &clients)));
+            row(component, status, "join", "cannot join");
+        }
+    }
+    for (family, component) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
+        let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.family == family).collect();
+        if !clients.is_empty() {
+            let status = worst(checks.iter().filter(|c| c.id.starts_with("session.joined") && concerns(c, &clients)));
+            row(component, status, "works", "does not work");
+        }
+    }
+    let has = |prefix: &str| checks.iter().any(|c| c.id.starts_with(prefix));
+    if has("media.hears") || has("media.speech") {
+        let status = by_prefix(&["media.hears", "media.speech", "media.concealment", "media.underrun", "media.mixer"]);
+        row("Sound", status, "everybody hears the others and not themselves", "somebody hears the wrong thing, or nothing");
+    }
+    if has("media.picture") {
+        let status = by_prefix(&["media.picture", "media.snapshot"]);
+        row("Pictures", status, "everybody sees the others", "somebody does not see the others");
+    }
+    if has("discovery.") {
+        row("Discovery (mDNS)", by_prefix(&["discovery."]), "the server is found by a browse", "the server is not found by a browse");
+    }
+    let status = by_prefix(&["process.exit", "process.no_orphans", "bind.released", "resource."]);
+    row("Shutdown", status, "clean: ports, processes and descriptors are free", "something is left behind or ended badly");
+    rows
+}
+
+/// Who was connected to whom.
+pub fn flow(evidence: &Evidence, checks: &[Check]) -> Vec<Edge> {
+    let target = |client: &ClientPlan| {
+        evidence.observations.iter().find_map(|o| match &o.what {
+            Observation::ProcessStarted { process, command, .. } if *process == client.name => {
+                command.iter().find(|a| a.contains("://")).cloned()
+            }
+            _ => None,
+        })
+    };
+    let status = |prefix: &str, client: &ClientPlan| {
+        worst(checks.iter().filter(|c| c.id.starts_with(prefix) && concerns(c, &[client])))
+    };
+    let mut edges = Vec::new();
+    for client in &evidence.plan.clients {
+        let label = target(client).unwrap_or_else(|| format!("{} {}", client.transport, client.family));
+        edges.push(Edge {
+            from: client.name.clone(),
+            to: "server".to_owned(),
+            label,
+            status: status("session.joined/", client),
+        });
+    }
+    for client in &evidence.plan.clients {
+        for other in &client.hears {
+            let id = [format!("media.hears/{}", client.name), format!("media.speech/{}", client.name)];
+            let status = worst(checks.iter().filter(|c| id.contains(&c.id)));
+            edges.push(Edge { from: other.clone(), to: client.name.clone(), label: "sound, mixed by the server".to_owned(), status });
+        }
+        for other in &client.sees {
+            let id = format!("media.picture/{}/{other}", client.name);
+            let status = worst(checks.iter().filter(|c| c.id == id));
+            edges.push(Edge { from: other.clone(), to: client.name.clone(), label: "pictures".to_owned(), status });
+        }
+    }
+    edges
+}
+
+/// What was not checked, and why.
+pub fn not_checked(view: &View<'_>, checks: &[Check]) -> Vec<NotChecked> {
+    let mut list: Vec<_> = checks
+        .iter()
+        .filter(|c| c.status == Status::Unknown)
+        .map(|c| NotChecked { what: c.title.clone(), why: c.message.clone(), remedy: c.remedy.clone() })
+        .collect();
+    let mut add = |what: &str, why: &str, remedy: Option<&str>| {
+        list.push(NotChecked { what: what.to_owned(), why: why.to_owned(), remedy: remedy.map(str::to_owned) });
+    };
+    let plan = &view.evidence.plan;
+    if plan.server.bind.iter().all(std::net::IpAddr::is_loopback) {
+        add("the way through a real network", "server and clients were on one machine, on loopback", None);
+    }
+    add("sound cards and cameras", "tones, files and test patterns took their place", None);
+    if !plan.server.mdns {
+        add("discovery by mDNS", "the scenario announces nothing", Some("mdns = true under [server]"));
+    }
+    let reader_sees_only_own = view.evidence.environment.user_id.is_some_and(|id| id != 0);
+    if reader_sees_only_own {
+        add("processes of other users", "the harness did not run as root, and sees only its own", None);
+    }
+    list
+}
+
+/// Only where there is something to recommend.
+pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[NotChecked]) -> Vec<Recommendation> {
+    let mut list: Vec<Recommendation> = Vec::new();
+    let mut add = |horizon, text: String| {
+        if list.iter().all(|r| r.text != text) {
+            list.push(Recommendation { horizon, text });
+        }
+    };
+    for fix in findings.iter().flat_map(|f| &f.fixes) {
+        add(Horizon::Immediate, fix.text.clone());
+    }
+    let remedies = |status: Status| {
+        checks.iter().filter(move |c| c.status == status && c.caused_by.is_none()).filter_map(|c| c.remedy.clone())
+    };
+    remedies(Status::Fail).for_each(|text| add(Horizon::Immediate, text));
+    remedies(Status::Warn).for_each(|text| add(Horizon::Short, text));
+    let failed = checks.iter().any(|c| matches!(c.status, Status::Fail | Status::Warn));
+    if failed {
+        for remedy in not_checked.iter().filter_map(|n| n.remedy.clone()) {
+            add(Horizon::Medium, remedy);
+        }
+    }
+    list
+}
+
+/// Commands that run the same again.
+pub fn reproduce(evidence: &Evidence) -> Vec<String> {
+    let run = &evidence.run;
+    let mut commands = vec![format!("sidetone-harness run {} --seed {}", run.scenario, run.seed)];
+    let server = evidence.observations.iter().find_map(|o| match &o.what {
+        Observation::ProcessStarted { process, command, .. } if process == "server" => Some(command),
+        _ => None,
+    });
+    let quoted = |word: &String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=[]@%+,".contains(c));
+        if plain { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    commands.extend(server.map(|command| command.iter().map(quoted).collect::<Vec<_>>().join(" ")));
+    commands
+}
