@@ -13,6 +13,32 @@ pub fn monotonic_ns() -> u64 {
     u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Whole microseconds.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds as the wire and the events carry short times.
+pub fn short_millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// How many whole `period`s fit into `duration`.
+pub fn periods(duration: Duration, period: Duration) -> u32 {
+    u32::try_from(duration.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX)
+}
+
+/// 48 kHz ticks of a media clock that began at zero; they wrap.
+pub fn media_ticks(time: Duration) -> u32 {
+    let wrapped = time.as_nanos() * 48 / 1_000_000 % (1 << 32);
+    u32::try_from(wrapped).expect("the remainder is below 2^32")
+}
+
 /// UTC as RFC 3339 with microseconds.
 pub fn utc() -> String {
     format!("{:.6}", jiff::Timestamp::now())
@@ -24,4 +50,19 @@ pub fn sleep_until(deadline: Duration) {
     while clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &deadline)
         == Err(nix::errno::Errno::EINTR)
     {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_become_whole_numbers_and_media_ticks_wrap() {
+        let duration = Duration::from_micros(2_500);
+        assert_eq!((micros(duration), millis(duration), short_millis(duration)), (2_500, 2, 2));
+        assert_eq!((micros(Duration::MAX), short_millis(Duration::MAX)), (u64::MAX, u32::MAX));
+        assert_eq!(periods(Duration::from_millis(59), Duration::from_millis(20)), 2);
+        assert_eq!(media_ticks(Duration::from_millis(20)), 960);
+        assert_eq!(media_ticks(Duration::from_secs(89_479)), 24_704);
+    }
 }

@@ -39,24 +39,24 @@ enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct LogOptions {
     /// Events as lines for people, or as JSON lines.
-    #[arg(long, value_parser = parse_format, default_value = "pretty", value_name = "pretty|json")]
-    log_format: Format,
+    #[arg(long = "log-format", value_parser = parse_format, default_value = "pretty", value_name = "pretty|json")]
+    format: Format,
     /// Append events to a file instead of stderr.
-    #[arg(long, value_name = "FILE")]
-    log_file: Option<PathBuf>,
+    #[arg(long = "log-file", value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Least severe level to log.
-    #[arg(long, default_value = "info", value_name = "error|warn|info|debug")]
-    log_level: Level,
+    #[arg(long = "log-level", default_value = "info", value_name = "error|warn|info|debug")]
+    level: Level,
 }
 
 impl LogOptions {
     /// Opens the log. `quiet`: nothing goes to stderr (the terminal is drawn).
     fn open(&self, quiet: bool) -> Result<(Log, Option<Guard>), String> {
-        if quiet && self.log_file.is_none() {
+        if quiet && self.file.is_none() {
             return Ok((Log::discard(), None));
         }
-        let file = self.log_file.as_deref();
-        Log::open(self.log_format, self.log_level, file).map(|(log, guard)| (log, Some(guard))).map_err(|error| {
+        let file = self.file.as_deref();
+        Log::open(self.format, self.level, file).map(|(log, guard)| (log, Some(guard))).map_err(|error| {
             let file = file.map_or_else(|| "stderr".to_owned(), |f| f.display().to_string());
             format!("{file}: the log cannot be opened: {error}; give another --log-file")
         })

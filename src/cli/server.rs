@@ -22,7 +22,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// Listen on TCP and on HTTP/WebSocket, mix and pass on.
 #[derive(Debug, Args)]
 pub struct Server {
-    /// Address to listen on; may be repeated [default: 127.0.0.1 and ::1]. `--bind 0.0.0.0 --bind ::` opens it to all.
+    /// Address to listen on; may be repeated [default: loopback of both families]. `--bind 0.0.0.0 --bind ::` opens it to all.
     #[arg(long, value_name = "ADDR")]
     bind: Vec<IpAddr>,
     /// Port of the framed protocol; 0: any free one, the same for all addresses.
@@ -156,9 +156,8 @@ impl Server {
             #[cfg(feature = "sabotage")]
             sabotage: self.sabotage,
         };
-        let running =
-            server::Server::start(Listeners { tcp: tcp.listeners, websocket: websocket.listeners }, config)?;
-        ready.startup_us = clock::monotonic().saturating_sub(started).as_micros() as u64;
+        let running = server::Server::start(Listeners { tcp: tcp.listeners, websocket: websocket.listeners }, config)?;
+        ready.startup_us = clock::micros(clock::monotonic().saturating_sub(started));
         self.say_ready(&ready, log)?;
         let announcement = self.announce(&ready, log);
         let signal = signal.await;
@@ -183,7 +182,7 @@ impl Server {
             write_whole(path, &json)
                 .map_err(|e| io::Error::new(e.kind(), format!("--ready-file {}: {e}", path.display())))?;
         }
-        let line = match self.log.log_format {
+        let line = match self.log.format {
             crate::log::Format::Json => json,
             crate::log::Format::Pretty => ready.to_string(),
         };

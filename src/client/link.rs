@@ -5,9 +5,7 @@ use crate::clock;
 use crate::event::{Event, Transport};
 use crate::net::dial::{self, DialError};
 use crate::net::transport::{self, Broken, Reader, Received, Stream, Writer};
-use crate::protocol::{
-    AudioParameters, Capability, Hello, Message, Refusal, SUBPROTOCOL, VERSION, Welcome,
-};
+use crate::protocol::{AudioParameters, Capability, Hello, Message, Refusal, SUBPROTOCOL, VERSION, Welcome};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -93,7 +91,7 @@ async fn try_connect(shared: &Shared, attempt: u32) -> Result<Linked, LinkError>
         Transport::Tcp => transport::tcp(stream),
         Transport::WebSocket => upgrade(&target, Box::new(stream)).await?,
     };
-    let took_us = clock::monotonic().saturating_sub(began).as_micros() as u64;
+    let took_us = clock::micros(clock::monotonic().saturating_sub(began));
     log.emit(Event::ClientConnected { target, address, local, transport, took_us });
     hello(shared, reader, writer).await
 }

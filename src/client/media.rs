@@ -2,7 +2,7 @@
 //! deadlines, so that lateness never adds up.
 
 use super::shared::{Shared, lock};
-use crate::audio::{self, Encoder, FRAME_SAMPLES, Prediction, VoiceActivity};
+use crate::audio::{self, Encoder, FRAME_SAMPLES, Prediction, Rendered, VoiceActivity};
 use crate::clock;
 use crate::device::{self, Camera, DeviceError, Microphone, Speaker};
 use crate::event::{Event, UnderrunCause};
@@ -13,13 +13,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Samples of a speaker callback: 10 ms.
-const PERIOD: usize = 480;
+const PERIOD: u32 = 480;
 const PERIOD_TIME: Duration = Duration::from_millis(10);
 const PICTURE_TIME: Duration = Duration::from_millis(100);
+/// Ticks of a microphone frame.
+const FRAME_TICKS: u32 = 960;
 /// How long the first packet may take before its absence is reported.
 const FIRST_PACKET: Duration = Duration::from_millis(500);
 /// Further behind, a device has lost what it missed.
 const GIVE_UP: Duration = Duration::from_millis(200);
+
+/// What a thread does until the flag is set.
+type Body = Box<dyn FnOnce(&Shared, &AtomicBool) + Send>;
 
 struct Devices {
     microphone: Option<Box<dyn Microphone>>,
@@ -58,19 +63,19 @@ impl Media {
     pub(super) fn start(&self, shared: &Arc<Shared>) {
         let Some(devices) = lock(&self.devices).take() else { return };
         let mut threads = lock(&self.threads);
-        let mut spawn = |name: &str, body: Box<dyn FnOnce(&Shared, &AtomicBool) + Send>| {
+        let mut spawn = |name: &str, body: Body| {
             let (shared, ending) = (Arc::clone(shared), Arc::clone(&self.ending));
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared, &ending));
             threads.extend(thread.ok());
         };
         let log = &shared.config.log;
-        let opened = |device: String, kind: &str, period: usize| {
+        let opened = |device: String, kind: &str, period_samples: u32| {
             log.emit(Event::DeviceOpened {
                 device,
                 kind: kind.to_owned(),
                 sample_rate: audio::SAMPLE_RATE,
                 channels: 1,
-                period_samples: period as u32,
+                period_samples,
             });
         };
         if let Some(speaker) = devices.speaker {
@@ -78,7 +83,7 @@ impl Media {
             spawn("speaker", Box::new(move |shared, ending| play(shared, ending, speaker)));
         }
         if let Some(microphone) = devices.microphone {
-            opened(shared.config.microphone.to_string(), "microphone", FRAME_SAMPLES);
+            opened(shared.config.microphone.to_string(), "microphone", FRAME_TICKS);
             spawn("microphone", Box::new(move |shared, ending| capture(shared, ending, microphone)));
         }
         if let Some(camera) = devices.camera {
@@ -117,7 +122,7 @@ fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microph
     let (mut sequence, mut timestamp, mut silent_frames) = (0_u16, 0_u32, 0_u32);
     pace(ending, audio::FRAME, |_| {
         microphone.fill(&mut frame);
-        timestamp = timestamp.wrapping_add(FRAME_SAMPLES as u32);
+        timestamp = timestamp.wrapping_add(FRAME_TICKS);
         let speaks = activity.is_active(&frame) && !shared.muted.load(Ordering::Relaxed);
         let packet = if speaks {
             silent_frames = 0;
@@ -141,29 +146,29 @@ fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microph
 }
 
 fn film(shared: &Shared, ending: &AtomicBool, mut camera: Box<dyn Camera>) {
-    let mut number = 0_u64;
+    let mut number = 0_u32;
     pace(ending, PICTURE_TIME, |now| {
         let Some(link) = shared.link() else { return };
-        let Some(jpeg) = camera.picture(number) else { return };
-        let timestamp = (now.as_nanos() * 48 / 1_000_000) as u32;
-        let chunks = VideoChunk::split(number as u32, &jpeg);
+        let Some(jpeg) = camera.picture(u64::from(number)) else { return };
+        let timestamp = clock::media_ticks(now);
+        let chunks = VideoChunk::split(number, &jpeg);
         let frames: Vec<_> = chunks.iter().map(|c| c.frame(link.stream, c.index, timestamp).encode()).collect();
         debug_assert!(frames.iter().all(|f| f.len() > HEADER_LENGTH), "a chunk is never empty");
         link.outbox.picture(link.stream, frames);
         shared.counters.pictures_sent.fetch_add(1, Ordering::Relaxed);
-        number += 1;
+        number = number.wrapping_add(1);
     });
 }
 
 fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
-    let mut out = vec![0.0; PERIOD];
+    let mut out = vec![0.0; PERIOD as usize];
     let mut reported = None;
     let (began, mut failed) = (clock::monotonic(), false);
     pace(ending, PERIOD_TIME, |now| {
         let rendered = lock(&shared.playout).render(&mut out, now);
         let callback = shared.counters.callbacks.fetch_add(1, Ordering::Relaxed) + 1;
         let took = now.saturating_sub(began) + PERIOD_TIME;
-        shared.counters.callbacks_took_us.store(took.as_micros() as u64, Ordering::Relaxed);
+        shared.counters.callbacks_took_us.store(clock::micros(took), Ordering::Relaxed);
         if let Err(error) = speaker.play(&out)
             && !failed
         {
@@ -171,10 +176,9 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
             let (device, reason) = (shared.config.speaker.to_string(), error.to_string());
             shared.config.log.emit(Event::DeviceFailed { device, kind: "speaker".to_owned(), reason });
         }
-        let (got, expected) = (rendered.got as u32, rendered.expected as u32);
         if rendered.started {
-            let (buffered, target) = (rendered.buffered as u32, rendered.target as u32);
-            shared.config.log.emit(Event::AudioPlaying { buffered_samples: buffered, target_samples: target });
+            let (buffered_samples, target_samples) = (samples(rendered.buffered), samples(rendered.target));
+            shared.config.log.emit(Event::AudioPlaying { buffered_samples, target_samples });
         }
         // the first packet of a stream takes its time; until then an empty buffer is no news
         let early = rendered.underrun == Some(UnderrunCause::NothingReceived) && took < FIRST_PACKET;
@@ -183,19 +187,28 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
             && !early
             && let Some(cause) = rendered.underrun
         {
-            let (samples_got, samples_expected) = (got, expected);
-            shared.config.log.emit(match cause {
-                UnderrunCause::Filling => Event::AudioFilling { samples_got, samples_expected, callback },
-                UnderrunCause::NothingReceived | UnderrunCause::LateData | UnderrunCause::LateCallback => {
-                    let buffered_samples = rendered.buffered as u32;
-                    Event::AudioUnderrun { cause, samples_got, samples_expected, buffered_samples, callback }
-                }
-            });
+            shared.config.log.emit(underrun(cause, &rendered, callback));
         }
         reported = rendered.underrun.filter(|_| !early);
     });
     if let Err(error) = speaker.finish() {
         let (device, reason) = (shared.config.speaker.to_string(), error.to_string());
         shared.config.log.emit(Event::DeviceFailed { device, kind: "speaker".to_owned(), reason });
+    }
+}
+
+fn samples(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A buffer that still fills is no fault.
+fn underrun(cause: UnderrunCause, rendered: &Rendered, callback: u64) -> Event {
+    let (samples_got, samples_expected) = (samples(rendered.got), samples(rendered.expected));
+    match cause {
+        UnderrunCause::Filling => Event::AudioFilling { samples_got, samples_expected, callback },
+        UnderrunCause::NothingReceived | UnderrunCause::LateData | UnderrunCause::LateCallback => {
+            let buffered_samples = samples(rendered.buffered);
+            Event::AudioUnderrun { cause, samples_got, samples_expected, buffered_samples, callback }
+        }
     }
 }

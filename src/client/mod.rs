@@ -162,11 +162,7 @@ async fn say_goodbye(shared: &Shared, living: &mut (impl Future<Output = Outcome
 }
 
 /// Connects, and connects again.
-async fn live(
-    shared: &Arc<Shared>,
-    media: &media::Media,
-    commands: &mut mpsc::UnboundedReceiver<Command>,
-) -> Outcome {
+async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::UnboundedReceiver<Command>) -> Outcome {
     let patience = match shared.config.mode {
         Mode::Stay => None,
         Mode::Once { timeout } | Mode::Snapshot { timeout, .. } => Some(timeout),
@@ -202,7 +198,7 @@ async fn live(
             return given_up;
         }
         shared.set_status(format!("{problem}; trying again"));
-        let delay_ms = delay.as_millis() as u64;
+        let delay_ms = clock::millis(delay);
         shared.config.log.emit(Event::ClientReconnecting { attempt: backoff.attempt() + 1, delay_ms });
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

@@ -144,12 +144,11 @@ fn compose(shared: &Shared, kind: TerminalKind, size: (u16, u16), line: Option<&
     let palette = Palette::best(kind.colors, kind.utf8);
     for (remote, tile) in room.others.values().zip(layout(room.others.len(), columns, picture_rows)) {
         let place = tile.picture();
-        match &remote.picture {
-            Some(picture) => canvas.set_picture(place, picture, palette),
-            None => {
-                let middle = Rect::new(place.x, place.y + place.height / 2, place.width, place.height.min(1));
-                canvas.set_text(middle, "  (no picture)", Style::default());
-            }
+        if let Some(picture) = &remote.picture {
+            canvas.set_picture(place, picture, palette);
+        } else {
+            let middle = Rect::new(place.x, place.y + place.height / 2, place.width, place.height.min(1));
+            canvas.set_text(middle, "  (no picture)", Style::default());
         }
         let muted = if remote.muted { " [muted]" } else { "" };
         canvas.set_text(tile.label(), &format!(" {}{muted}", remote.name), Style::default());

@@ -128,7 +128,7 @@ async fn obey(shared: &Shared, commands: &mut mpsc::UnboundedReceiver<Command>) 
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// `Ok`: the peer ended or the connection is gone; `Err`: we end it, with a close code.
@@ -214,7 +214,17 @@ fn take(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
             }
             shared.pictured.notify_one();
         }
-        _ => control(shared, frame)?,
+        Kind::Hello
+        | Kind::Welcome
+        | Kind::Refusal
+        | Kind::Ping
+        | Kind::Pong
+        | Kind::Joined
+        | Kind::Left
+        | Kind::Chat
+        | Kind::Mute
+        | Kind::Bye
+        | Kind::Unknown(_) => control(shared, frame)?,
     }
     Ok(())
 }

@@ -158,7 +158,7 @@ impl Shared {
     }
 
     pub(super) fn since_start_ms(&self) -> u64 {
-        clock::monotonic().saturating_sub(self.started).as_millis() as u64
+        clock::millis(clock::monotonic().saturating_sub(self.started))
     }
 
     /// Writes the last picture of each sender; gives the first problem.

@@ -2,7 +2,6 @@
 
 use super::shared::{Shared, lock};
 use super::{Mode, Outcome};
-use crate::clock;
 use crate::event::Event;
 use crate::video::ascii::{Palette, to_ansi, to_text};
 use crate::video::grid::layout;
@@ -57,7 +56,7 @@ pub(super) fn print(shared: &Shared) -> String {
     }
     let mut text = match terminal.colors {
         ColorMode::None => to_text(canvas.cells()),
-        colors => to_ansi(canvas.cells(), colors),
+        colors @ (ColorMode::Ansi16 | ColorMode::Ansi256 | ColorMode::TrueColor) => to_ansi(canvas.cells(), colors),
     };
     if !text.ends_with('\n') {
         text.push('\n');
@@ -68,7 +67,7 @@ pub(super) fn print(shared: &Shared) -> String {
     let sound = if sound_received { format!("sound flowed ({packets} packets)") } else { "no sound came".to_owned() };
     let list: Vec<_> = names.iter().map(|n| n.chars().map(crate::video::text::safe).collect::<String>()).collect();
     writeln!(text, "pictures of {}; {sound}", list.join(", ")).expect("writing to a String does not fail");
-    let waited_ms = clock::monotonic().saturating_sub(shared.started).as_millis() as u64;
+    let waited_ms = shared.since_start_ms();
     shared.config.log.emit(Event::ClientSnapshot { pictures: names, sound_received, waited_ms });
     text
 }

@@ -15,7 +15,7 @@ pub(super) fn report(shared: &Shared) -> Value {
     let counters = &shared.counters;
     let queues = shared.queue_counts();
     let playout = lock(&shared.playout).stats();
-    let mut inbound = serde_json::to_value(&playout).unwrap_or_default();
+    let mut inbound = serde_json::to_value(playout).unwrap_or_default();
     let underruns = inbound.as_object_mut().and_then(|o| o.remove("underruns")).unwrap_or_default();
     let callbacks = inbound.as_object_mut().and_then(|o| o.remove("callbacks")).unwrap_or_default();
     if let Some(fields) = inbound.as_object_mut() {

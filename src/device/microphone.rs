@@ -97,9 +97,11 @@ impl Microphone for File {
 /// As [`open`].
 pub fn read_wav(path: &Path) -> Result<Vec<f32>, DeviceError> {
     let content = |reason: String| DeviceError::Content { path: path.to_owned(), reason };
-    let unreadable = |error: hound::Error| match error {
-        hound::Error::IoError(error) => DeviceError::File { path: path.to_owned(), error },
-        other => content(format!("not a WAV file that can be read ({other})")),
+    let unreadable = |error: hound::Error| {
+        if let hound::Error::IoError(error) = error {
+            return DeviceError::File { path: path.to_owned(), error };
+        }
+        content(format!("not a WAV file that can be read ({error})"))
     };
     let mut reader = hound::WavReader::open(path).map_err(unreadable)?;
     let spec = reader.spec();
@@ -139,6 +141,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "samples are copied, not computed")]
     fn a_file_is_played_once_and_then_silent() {
         let mut file = File { samples: vec![0.5; 10], at: 0 };
         let mut frame = [1.0; 8];

@@ -88,18 +88,17 @@ impl fmt::Debug for Recorder {
 }
 
 fn io_error(error: hound::Error) -> io::Error {
-    match error {
-        hound::Error::IoError(error) => error,
-        other => io::Error::other(other),
-    }
+    if let hound::Error::IoError(error) = error { error } else { io::Error::other(error) }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "clamped to the range before")]
+fn pcm(sample: f32) -> i16 {
+    (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i16
 }
 
 impl Speaker for Recorder {
     fn play(&mut self, samples: &[f32]) -> io::Result<()> {
-        samples
-            .iter()
-            .try_for_each(|s| self.0.write_sample((s.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i16))
-            .map_err(io_error)
+        samples.iter().try_for_each(|&sample| self.0.write_sample(pcm(sample))).map_err(io_error)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {

@@ -81,7 +81,8 @@ impl Outbox {
     /// A control frame.
     pub fn control(&self, frame: Bytes) {
         let mut state = self.state();
-        if state.closed {
+        // after an overflow the end is certain, and what comes until the stalled writer sees it would only fill memory
+        if state.closed || state.control_bytes > CONTROL_BYTES {
             return;
         }
         state.control_bytes += frame.len();
@@ -134,7 +135,7 @@ impl Outbox {
 
     /// Ends the connection after the control frames that wait; the first reason stands.
     pub fn close(&self, code: u16, reason: impl Into<String>) {
-        self.state().close.get_or_insert(Close { code, reason: reason.into() });
+        self.state().close.get_or_insert_with(|| Close { code, reason: reason.into() });
         self.changed.notify_one();
         self.closing.notify_waiters();
     }
@@ -275,5 +276,17 @@ mod tests {
         let outbox = Outbox::default();
         (0..CONTROL_BYTES / 20 + 2).for_each(|_| outbox.control(frame(1)));
         assert_eq!(drain(&outbox), [255]);
+    }
+
+    #[test]
+    fn what_waits_for_a_stalled_receiver_is_bounded() {
+        let outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.control(Bytes::from(vec![0; 1_000]));
+            outbox.audio(Bytes::from(vec![0; 1_500]));
+            outbox.picture(1, vec![Bytes::from(vec![0; 1_000]); 3]);
+        }
+        let most = CONTROL_BYTES + 1_000 + AUDIO_FRAMES * 1_500 + 2 * 3_000;
+        assert!(outbox.queued_bytes() <= most as u64, "{} bytes wait", outbox.queued_bytes());
     }
 }

@@ -169,16 +169,22 @@ fn received(frame: Frame) -> Received {
 }
 
 fn of_tungstenite(error: WsError) -> Result<Received, Broken> {
+    let reason = error.to_string();
     match error {
         WsError::ConnectionClosed | WsError::AlreadyClosed => Ok(Received::Closed(None, "closed".to_owned())),
         WsError::Io(error) => Err(Broken::Io(error)),
         WsError::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
             Ok(Received::Closed(None, "the stream ended without a close frame".to_owned()))
         }
-        WsError::Capacity(error) => {
-            Err(Broken::WebSocket { close_code: close::MESSAGE_TOO_BIG, reason: error.to_string() })
-        }
-        other => Err(Broken::WebSocket { close_code: close::PROTOCOL_ERROR, reason: other.to_string() }),
+        WsError::Capacity(_) => Err(Broken::WebSocket { close_code: close::MESSAGE_TOO_BIG, reason }),
+        WsError::Protocol(_)
+        | WsError::Tls(_)
+        | WsError::WriteBufferFull(_)
+        | WsError::Utf8(_)
+        | WsError::AttackAttempt
+        | WsError::Url(_)
+        | WsError::Http(_)
+        | WsError::HttpFormat(_) => Err(Broken::WebSocket { close_code: close::PROTOCOL_ERROR, reason }),
     }
 }
 
@@ -216,8 +222,5 @@ impl Writer {
 }
 
 fn io_error(error: WsError) -> io::Error {
-    match error {
-        WsError::Io(error) => error,
-        other => io::Error::other(other),
-    }
+    if let WsError::Io(error) = error { error } else { io::Error::other(error) }
 }

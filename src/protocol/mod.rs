@@ -34,7 +34,8 @@ pub mod video;
 
 pub use audio::AudioPacket;
 pub use control::{
-    AudioParameters, Bye, Capability, Chat, Hello, Joined, Left, Message, Mute, Participant, Ping, Refusal, RefusalCode, Welcome,
+    AudioParameters, Bye, Capability, Chat, Hello, Joined, Left, Message, Mute, Participant, Ping, Refusal,
+    RefusalCode, Welcome,
 };
 pub use frame::{Decoder, Frame, HEADER_LENGTH, Header, Kind, MAGIC, WireError};
 pub use video::VideoChunk;

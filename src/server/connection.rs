@@ -8,13 +8,13 @@
 //! ```
 
 use super::hub::{Hub, Registration, Seat, lock};
+use super::intake::{Intake, Refused, clean, read_hello};
 use crate::clock;
 use crate::event::{Event, Transport};
 use crate::net::outbox::{Close, Next, Outbox};
 use crate::net::transport::{Broken, Reader, Received, Writer};
-use crate::protocol::video::Assembler;
-use crate::protocol::{AudioPacket, Frame, Hello, Kind, Message, Ping, VideoChunk, WireError, close, control};
-use crate::session::{Beat, Budget, Heartbeat};
+use crate::protocol::{AudioPacket, Frame, Kind, Message, Ping, VideoChunk, WireError, close};
+use crate::session::{Beat, Heartbeat};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl End {
         Self { code: code.unwrap_or(1005), reason, by_peer: true, alive: code.is_some() }
     }
 
-    fn lost(reason: impl ToString) -> Self {
+    fn lost(reason: &impl ToString) -> Self {
         Self { code: 1006, reason: reason.to_string(), by_peer: true, alive: false }
     }
 }
@@ -117,7 +117,8 @@ impl Connection<'_> {
             Some(Ok(Err(broken))) => return Err(self.broken(&broken)),
             Some(Ok(Ok(Received::Closed(code, reason)))) => return Err(End::peers(code, reason)),
             Some(Ok(Ok(Received::Alive))) => {
-                return Err(End::ours(close::POLICY_VIOLATION, "the first message must be a hello"));
+                let reason = "the first message must be a hello".to_owned();
+                return Err(self.misbehaved(close::POLICY_VIOLATION, reason));
             }
             Some(Ok(Ok(Received::Frame(frame)))) => {
                 self.count_received(&frame);
@@ -219,22 +220,23 @@ impl Connection<'_> {
             let frame = match received {
                 Received::Frame(frame) => frame,
                 Received::Alive if intake.control.take(now) => continue,
-                Received::Alive => return End::ours(close::POLICY_VIOLATION, "too many pings"),
+                Received::Alive => return self.misbehaved(close::POLICY_VIOLATION, "too many pings".to_owned()),
                 Received::Closed(code, reason) => return End::peers(code, reason),
             };
             self.count_received(&frame);
-            match self.take(seat, &mut intake, frame, now) {
+            match self.take(seat, &mut intake, &frame, now) {
                 Ok(whole) => *pictures += u64::from(whole),
                 Err(Refused::Wire(error)) => return self.broken(&Broken::Wire(error)),
                 Err(Refused::Flood(what)) => {
-                    return End::ours(close::POLICY_VIOLATION, format!("more {what} than a participant may send"));
+                    let reason = format!("more {what} than a participant may send");
+                    return self.misbehaved(close::POLICY_VIOLATION, reason);
                 }
             }
         }
     }
 
     /// Acts on a frame; `true` if it completed a picture.
-    fn take(&self, seat: &Seat, intake: &mut Intake, frame: Frame, now: Duration) -> Result<bool, Refused> {
+    fn take(&self, seat: &Seat, intake: &mut Intake, frame: &Frame, now: Duration) -> Result<bool, Refused> {
         match frame.kind {
             Kind::Audio => {
                 if !intake.audio.take(now) {
@@ -247,7 +249,8 @@ impl Connection<'_> {
                     seat.member.outbox.audio(packet.frame(0, frame.sequence, frame.timestamp).encode());
                     return Ok(false);
                 }
-                seat.audio(&frame, packet, now);
+                seat.audio(frame, packet, now);
+                Ok(false)
             }
             Kind::Video => {
                 if !intake.video.take(now) {
@@ -266,30 +269,26 @@ impl Connection<'_> {
                     .map(|c| c.frame(stream, c.index, frame.timestamp).encode())
                     .collect();
                 seat.picture(&chunks);
-                return Ok(true);
+                Ok(true)
             }
-            Kind::Unknown(_) if intake.control.take(now) => {}
-            _ if !intake.control.take(now) => return Err(Refused::Flood("control messages")),
-            _ => self.control(seat, &frame)?,
+            Kind::Hello
+            | Kind::Welcome
+            | Kind::Refusal
+            | Kind::Ping
+            | Kind::Pong
+            | Kind::Joined
+            | Kind::Left
+            | Kind::Chat
+            | Kind::Mute
+            | Kind::Bye
+            | Kind::Unknown(_) => {
+                if !intake.control.take(now) {
+                    return Err(Refused::Flood("control messages"));
+                }
+                obey(seat, frame)?;
+                Ok(false)
+            }
         }
-        Ok(false)
-    }
-
-    fn control(&self, seat: &Seat, frame: &Frame) -> Result<(), WireError> {
-        match Message::decode(frame)? {
-            Some(Message::Ping(ping)) => seat.member.tell(&Message::Pong(ping)),
-            Some(Message::Chat(chat)) => seat.chat(clean(&chat.text, frame.kind)?),
-            Some(Message::Mute(mute)) => seat.mute(mute.muted),
-            Some(Message::Pong(_) | Message::Bye(_)) | None => {}
-            Some(
-                Message::Hello(_)
-                | Message::Welcome(_)
-                | Message::Refusal(_)
-                | Message::Joined(_)
-                | Message::Left(_),
-            ) => return Err(WireError::NotAllowed { kind: frame.kind.code(), when: "from a client in a room" }),
-        }
-        Ok(())
     }
 
     async fn write_loop(&self, outbox: &Outbox, writer: &mut Writer) -> End {
@@ -302,7 +301,7 @@ impl Connection<'_> {
                             self.bytes_sent.fetch_add(length, Ordering::Relaxed);
                             self.hub.metrics.bytes_sent_total.inc_by(length);
                         }
-                        Ok(Err(error)) => return End::lost(error),
+                        Ok(Err(error)) => return End::lost(&error),
                         Err(_) => return self.stalled(outbox, writer).await,
                     }
                 }
@@ -319,7 +318,7 @@ impl Connection<'_> {
         self.hub.config.log.emit(Event::SessionSlowConsumer {
             connection: self.id,
             name: self.origin.peer.to_string(),
-            stalled_ms: STALL.as_millis() as u64,
+            stalled_ms: clock::millis(STALL),
             queued_bytes: outbox.queued_bytes(),
         });
         let reason = "your receiver has stalled for 10 s; come back when it reads again";
@@ -328,7 +327,7 @@ impl Connection<'_> {
     }
 
     fn timed_out(&self, seat: &Seat, silent: Duration) -> End {
-        let silent_ms = silent.as_millis() as u64;
+        let silent_ms = clock::millis(silent);
         self.hub.config.log.emit(Event::SessionTimedOut {
             connection: self.id,
             name: seat.member.name.clone(),
@@ -341,15 +340,15 @@ impl Connection<'_> {
         if !broken.is_malformed() {
             return End::lost(broken);
         }
+        self.misbehaved(broken.close_code(), broken.to_string())
+    }
+
+    /// Ends a connection whose peer broke the rules.
+    fn misbehaved(&self, close_code: u16, reason: String) -> End {
         self.hub.metrics.malformed_total.inc();
-        let close_code = broken.close_code();
-        self.hub.config.log.emit(Event::ConnectionMalformed {
-            connection: self.id,
-            peer: self.origin.peer,
-            error: broken.to_string(),
-            close_code,
-        });
-        End::ours(close_code, broken.to_string())
+        let (connection, peer, error) = (self.id, self.origin.peer, reason.clone());
+        self.hub.config.log.emit(Event::ConnectionMalformed { connection, peer, error, close_code });
+        End::ours(close_code, reason)
     }
 
     fn count_received(&self, frame: &Frame) {
@@ -359,48 +358,16 @@ impl Connection<'_> {
     }
 }
 
-/// What a participant may send: generous for bursts after a stall, bounded in the long run.
-struct Intake {
-    audio: Budget,
-    video: Budget,
-    control: Budget,
-    assembler: Assembler,
-}
-
-impl Intake {
-    fn new(now: Duration) -> Self {
-        Self {
-            audio: Budget::new(100, 1_000, now),
-            video: Budget::new(480, 1_000, now),
-            control: Budget::new(20, 100, now),
-            assembler: Assembler::new(),
+/// Acts on a control frame; an unknown kind is skipped.
+fn obey(seat: &Seat, frame: &Frame) -> Result<(), WireError> {
+    match Message::decode(frame)? {
+        Some(Message::Ping(ping)) => seat.member.tell(&Message::Pong(ping)),
+        Some(Message::Chat(chat)) => seat.chat(clean(&chat.text, frame.kind)?),
+        Some(Message::Mute(mute)) => seat.mute(mute.muted),
+        Some(Message::Pong(_) | Message::Bye(_)) | None => {}
+        Some(Message::Hello(_) | Message::Welcome(_) | Message::Refusal(_) | Message::Joined(_) | Message::Left(_)) => {
+            return Err(WireError::NotAllowed { kind: frame.kind.code(), when: "from a client in a room" });
         }
     }
-}
-
-enum Refused {
-    Wire(WireError),
-    Flood(&'static str),
-}
-
-impl From<WireError> for Refused {
-    fn from(error: WireError) -> Self {
-        Self::Wire(error)
-    }
-}
-
-fn read_hello(frame: &Frame) -> Result<Hello, WireError> {
-    match Message::decode(frame)? {
-        Some(Message::Hello(hello)) => Ok(hello),
-        _ => Err(WireError::NotAllowed { kind: frame.kind.code(), when: "before the hello" }),
-    }
-}
-
-/// A chat line as it may be shown anywhere: not too long, control characters made visible.
-fn clean(text: &str, kind: Kind) -> Result<String, WireError> {
-    if text.len() > control::MAX_CHAT {
-        let reason = format!("chat line of {} bytes, limit {}", text.len(), control::MAX_CHAT);
-        return Err(WireError::Payload { kind: kind.code(), reason });
-    }
-    Ok(text.chars().map(|c| if control::is_unprintable(c) { '\u{b7}' } else { c }).collect())
+    Ok(())
 }

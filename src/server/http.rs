@@ -1,10 +1,11 @@
 //! The WebSocket port: HTTP with `/`, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws`.
 
 use super::connection::{self, Origin};
+use super::counted::Counted;
 use super::hub::{Hub, Registration};
 use crate::event::{Event, Transport};
 use crate::net::transport::{self, Stream};
-use crate::protocol::SUBPROTOCOL;
+use crate::protocol::{SUBPROTOCOL, close};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -21,17 +23,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-/// Where WebSockets are opened.
+/// Where a WebSocket is opened.
 pub(crate) const PATH: &str = "/ws";
 /// How long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves one connection; a WebSocket goes on in a task of its own.
 pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: TcpStream, peer: SocketAddr) {
-    let outbox = Arc::clone(&registration.outbox);
+    let (id, outbox) = (registration.id, Arc::clone(&registration.outbox));
     // the upgrade takes the place in the hub's list with it
     let place = Arc::new(Mutex::new(Some(registration)));
+    let (stream, counts) = Counted::new(stream);
+    let read_of_answered = AtomicU64::new(0);
     let service = hyper::service::service_fn(|request| {
+        read_of_answered.store(counts.read.load(Ordering::Relaxed), Ordering::Relaxed);
         let answer = answer(&hub, &place, peer, request);
         async move { Ok::<_, Infallible>(answer) }
     });
@@ -42,24 +47,42 @@ pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: Tcp
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut served = pin!(served);
-    let told = tokio::select! {
-        result = &mut served => { drop(result); false } // a peer that goes away in the middle is its own business
-        () = outbox.closing() => true,
+    let (result, told) = tokio::select! {
+        result = &mut served => (result, false),
+        () = outbox.closing() => {
+            served.as_mut().graceful_shutdown();
+            (tokio::time::timeout(Duration::from_millis(500), served).await.unwrap_or(Ok(())), true)
+        }
     };
-    if told {
-        served.as_mut().graceful_shutdown();
-        drop(tokio::time::timeout(Duration::from_millis(500), served).await);
+    if super::hub::lock(&place).is_none() {
+        return; // a WebSocket now, whose own end will be reported
     }
+    let in_a_head = counts.read.load(Ordering::Relaxed) > read_of_answered.load(Ordering::Relaxed);
+    let malformed = result.as_ref().err().filter(|e| e.is_parse() || (in_a_head && !told && !is_of_transport(e)));
+    if let Some(error) = malformed {
+        let (error, close_code) = (format!("no HTTP request: {error}"), close::PROTOCOL_ERROR);
+        hub.metrics.malformed_total.inc();
+        hub.config.log.emit(Event::ConnectionMalformed { connection: id, peer, error, close_code });
+    }
+    hub.config.log.emit(Event::ConnectionClosed {
+        connection: id,
+        peer,
+        close_code: if malformed.is_some() { close::PROTOCOL_ERROR } else { close::NORMAL },
+        reason: result.as_ref().err().map_or_else(|| "HTTP is done".to_owned(), ToString::to_string),
+        by_peer: !told && malformed.is_none(),
+        bytes_received: counts.read.load(Ordering::Relaxed),
+        bytes_sent: counts.written.load(Ordering::Relaxed),
+    });
+}
+
+/// A reset in the middle of a request is nobody's fault.
+fn is_of_transport(error: &hyper::Error) -> bool {
+    !error.is_timeout() && !error.is_incomplete_message()
 }
 
 type Answer = Response<Full<Bytes>>;
 
-fn answer(
-    hub: &Arc<Hub>,
-    place: &Mutex<Option<Registration>>,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Answer {
+fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let known = ["/", "/healthz", "/readyz", "/metrics", PATH];
     let answer = if !known.contains(&path.as_str()) {

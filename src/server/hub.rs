@@ -4,15 +4,17 @@
 
 use super::Config;
 use super::metrics::Metrics;
+use crate::clock;
 use crate::event::ConcealmentCounters;
 use crate::net::outbox::Outbox;
 use crate::protocol::{
-    AudioPacket, Capability, Chat, Frame, Hello, Joined, Left, Message, Mute, Participant, Refusal, RefusalCode, Welcome,
+    AudioPacket, Capability, Chat, Frame, Hello, Joined, Left, Message, Mute, Participant, Refusal, RefusalCode,
+    Welcome,
 };
 use crate::session::{admit, heartbeat};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -40,13 +42,13 @@ pub(crate) struct Member {
     pub(crate) sees: bool,
     /// Written by the mixer: what it got of this speaker.
     pub(crate) heard: Mutex<ConcealmentCounters>,
-    control_sequence: AtomicU64,
+    control_sequence: AtomicU16,
 }
 
 impl Member {
     /// Queues a control message.
     pub(crate) fn tell(&self, message: &Message) {
-        let sequence = self.control_sequence.fetch_add(1, Ordering::Relaxed) as u16;
+        let sequence = self.control_sequence.fetch_add(1, Ordering::Relaxed);
         self.outbox.control(message.frame(0, sequence).encode());
     }
 
@@ -198,8 +200,7 @@ impl Hub {
             return Err(Refusal { code: RefusalCode::ShuttingDown, message });
         }
         let room = state.rooms.get(&hello.room).cloned();
-        let taken =
-            |name: &str| room.as_ref().is_some_and(|room| lock(&room.members).values().any(|m| m.name == name));
+        let taken = |name: &str| room.as_ref().is_some_and(|room| lock(&room.members).values().any(|m| m.name == name));
         let full = state.streams.len() >= self.config.max_clients as usize;
         let admission = admit(hello, taken, full)?;
         let stream = state.free_stream();
@@ -212,7 +213,7 @@ impl Hub {
             hears: hello.capabilities.contains(&Capability::Audio),
             sees: hello.capabilities.contains(&Capability::Picture),
             heard: Mutex::default(),
-            control_sequence: AtomicU64::new(0),
+            control_sequence: AtomicU16::new(0),
         });
         let participants = room.members().iter().map(|m| m.participant()).collect();
         member.tell(&Message::Welcome(Welcome {
@@ -224,14 +225,13 @@ impl Hub {
             participants,
             capabilities: vec![Capability::Audio, Capability::Picture, Capability::Chat],
             audio: admission.audio,
-            heartbeat_ms: heartbeat::INTERVAL.as_millis() as u32,
-            timeout_ms: heartbeat::TIMEOUT.as_millis() as u32,
+            heartbeat_ms: clock::short_millis(heartbeat::INTERVAL),
+            timeout_ms: clock::short_millis(heartbeat::TIMEOUT),
         }));
         room.tell_others(stream, &Message::Joined(Joined { participant: member.participant() }));
         lock(&room.members).insert(stream, Arc::clone(&member));
         lock(&room.inbox).push(Inbound::Join(stream));
-        self.metrics.participants.set(state.streams.len() as i64);
-        self.metrics.rooms.set(state.rooms.len() as i64);
+        self.metrics.count_people(state.streams.len(), state.rooms.len());
         drop(state);
         self.rooms_changed.notify_all();
         Ok(Seat { room, member })
@@ -250,8 +250,7 @@ impl Hub {
         if empty {
             state.rooms.remove(&seat.room.name);
         }
-        self.metrics.participants.set(state.streams.len() as i64);
-        self.metrics.rooms.set(state.rooms.len() as i64);
+        self.metrics.count_people(state.streams.len(), state.rooms.len());
         drop(state);
         lock(&seat.room.inbox).push(Inbound::Leave(stream));
         let left = Message::Left(Left { stream, name: seat.member.name.clone() });
@@ -312,12 +311,8 @@ impl State {
 
     fn make_room(&mut self, name: &str) -> Arc<Room> {
         self.rooms_made += 1;
-        let room = Room {
-            id: self.rooms_made,
-            name: name.to_owned(),
-            members: Mutex::default(),
-            inbox: Mutex::default(),
-        };
+        let room =
+            Room { id: self.rooms_made, name: name.to_owned(), members: Mutex::default(), inbox: Mutex::default() };
         let room = Arc::new(room);
         self.rooms.insert(name.to_owned(), Arc::clone(&room));
         room

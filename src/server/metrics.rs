@@ -1,4 +1,4 @@
-//! Figures for `/metrics`, in the OpenMetrics text format that Prometheus reads.
+//! Figures for `/metrics`, in the text format that Prometheus reads.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -11,8 +11,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: Gauge,
     pub(crate) connections_total: Counter,
-    pub(crate) participants: Gauge,
-    pub(crate) rooms: Gauge,
+    participants: Gauge,
+    rooms: Gauge,
     pub(crate) refused_total: Counter,
     pub(crate) malformed_total: Counter,
     pub(crate) audio_received_total: Counter,
@@ -56,6 +56,12 @@ impl Metrics {
             concealed_samples_total: counter("concealed_samples", "Samples of speakers that the mixer made up"),
             registry,
         }
+    }
+
+    /// Sets the figures of participants and rooms.
+    pub(crate) fn count_people(&self, participants: usize, rooms: usize) {
+        self.participants.set(i64::try_from(participants).unwrap_or(i64::MAX));
+        self.rooms.set(i64::try_from(rooms).unwrap_or(i64::MAX));
     }
 
     /// The text of `/metrics`.

@@ -25,7 +25,8 @@ struct Mixed {
     mixer: RoomMixer,
     /// Last sequence number sent to each listener.
     sequences: BTreeMap<u16, u16>,
-    tick: u32,
+    /// Advances with every tick, whether anything is sent or not.
+    timestamp: u32,
 }
 
 #[derive(Default)]
@@ -44,7 +45,7 @@ struct Stats {
 /// Runs until the hub drains.
 pub(crate) fn run(hub: &Arc<Hub>) {
     let scheduling = realtime::raise_priority();
-    hub.config.log.emit(Event::MixerStarted { frame_ms: TICK.as_millis() as u32, scheduling });
+    hub.config.log.emit(Event::MixerStarted { frame_ms: clock::short_millis(TICK), scheduling });
     let mut rooms = BTreeMap::new();
     while hub.wait_for_rooms() {
         let mut deadline = clock::monotonic() + TICK;
@@ -62,7 +63,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             deadline += TICK;
             let behind = clock::monotonic().saturating_sub(deadline);
             if behind > GIVE_UP {
-                let missed = (behind.as_nanos() / TICK.as_nanos()) as u32;
+                let missed = clock::periods(behind, TICK);
                 deadline += TICK * missed;
                 stats.skipped += u64::from(missed);
             }
@@ -76,13 +77,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
     }
 }
 
-fn tick_all(
-    hub: &Hub,
-    rooms: &mut BTreeMap<u64, Mixed>,
-    present: &[Arc<Room>],
-    now: Duration,
-    stats: &mut Stats,
-) {
+fn tick_all(hub: &Hub, rooms: &mut BTreeMap<u64, Mixed>, present: &[Arc<Room>], now: Duration, stats: &mut Stats) {
     rooms.retain(|id, _| present.iter().any(|room| room.id == *id));
     stats.speakers = 0;
     for room in present {
@@ -90,7 +85,7 @@ fn tick_all(
             room: Arc::clone(room),
             mixer: RoomMixer::new(hub.config.loudest),
             sequences: BTreeMap::new(),
-            tick: 0,
+            timestamp: 0,
         });
         let concealed = mixed.tick(
             #[cfg(feature = "sabotage")]
@@ -98,7 +93,7 @@ fn tick_all(
             now,
         );
         stats.concealed += concealed;
-        stats.speakers += mixed.mixer.speakers() as u32;
+        stats.speakers += u32::try_from(mixed.mixer.speakers()).unwrap_or(u32::MAX);
         hub.metrics.concealed_samples_total.inc_by(concealed);
     }
     hub.metrics.mixer_ticks_total.inc();
@@ -116,7 +111,7 @@ impl Mixed {
                 }
             }
         }
-        self.tick = self.tick.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(TICK_SAMPLES);
         let outs = self.mixer.tick(now);
         #[cfg(feature = "sabotage")]
         let outs = super::sabotage::reroute(hub.config.sabotage, outs);
@@ -126,8 +121,7 @@ impl Mixed {
             // a receiver tells loss from silence by a sequence of its own; the Opus packet itself is shared
             let sequence = self.sequences.entry(stream).or_default();
             *sequence = sequence.wrapping_add(1);
-            let timestamp = self.tick.wrapping_mul(TICK_SAMPLES);
-            member.outbox.audio(AudioPacket { level, opus }.frame(0, *sequence, timestamp).encode());
+            member.outbox.audio(AudioPacket { level, opus }.frame(0, *sequence, self.timestamp).encode());
         }
         self.sequences.retain(|stream, _| members.contains_key(stream));
         let mut concealed = 0;
@@ -160,13 +154,13 @@ impl Stats {
         let run_delay = realtime::run_delay_us().zip(self.run_delay_before).map(|(now, before)| now - before);
         hub.config.log.emit(Event::MixerStats {
             ticks: self.ticks,
-            expected_ticks: (now.saturating_sub(self.since).as_nanos() / TICK.as_nanos()) as u64,
+            expected_ticks: u64::from(clock::periods(now.saturating_sub(self.since), TICK)),
             late_ticks: self.late,
             skipped_ticks: self.skipped,
-            max_lateness_us: self.max_lateness.as_micros() as u64,
+            max_lateness_us: clock::micros(self.max_lateness),
             run_delay_us: run_delay,
-            max_work_us: self.max_work.as_micros() as u64,
-            rooms: rooms as u32,
+            max_work_us: clock::micros(self.max_work),
+            rooms: u32::try_from(rooms).unwrap_or(u32::MAX),
             speakers: self.speakers,
             concealed_samples: self.concealed,
         });

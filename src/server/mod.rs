@@ -1,12 +1,14 @@
 //! The server: takes its listeners and its shutdown, gives everybody the others' sound and pictures. I/O.
 //!
 //! * `hub`: rooms and who is in them;
-//! * `connection`: one peer from hello to goodbye; `http`: the WebSocket port;
+//! * `connection`: one peer from hello to goodbye; `intake`: what it may send; `http`: the WebSocket port;
 //! * `mixer`: the thread that ticks every 20 ms; `metrics`: figures for Prometheus.
 
 mod connection;
+mod counted;
 mod http;
 mod hub;
+mod intake;
 mod metrics;
 mod mixer;
 mod realtime;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Where WebSockets are opened.
+/// Where a WebSocket is opened.
 pub const WEBSOCKET_PATH: &str = http::PATH;
 
 /// How a server behaves.
@@ -106,7 +108,7 @@ impl Server {
         let mixer = self.mixer;
         drop(tokio::task::spawn_blocking(move || mixer.join()).await);
         let connections_served = self.hub.connections_served();
-        let uptime_ms = clock::monotonic().saturating_sub(self.started).as_millis() as u64;
+        let uptime_ms = clock::millis(clock::monotonic().saturating_sub(self.started));
         log.emit(Event::ServerStopped { connections_served, connections_cut, uptime_ms });
         Summary { connections_served, connections_cut }
     }
@@ -141,7 +143,12 @@ async fn accept(hub: Arc<Hub>, kind: ListenerKind, listener: TcpListener) {
                     let name = format!("{:?}", nix::errno::Errno::from_raw(number));
                     let errno = Errno { number, name };
                     let open_connections = hub.open_connections();
-                    hub.config.log.emit(Event::ConnectionAcceptFailed { listener: kind, address, errno, open_connections });
+                    hub.config.log.emit(Event::ConnectionAcceptFailed {
+                        listener: kind,
+                        address,
+                        errno,
+                        open_connections,
+                    });
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -39,6 +39,6 @@ mod tests {
         let mut budget = Budget::new(10, 5, Duration::ZERO);
         assert_eq!((0..8).filter(|_| budget.take(Duration::ZERO)).count(), 5);
         assert_eq!((0..8).filter(|_| budget.take(Duration::from_millis(300))).count(), 3);
-        assert_eq!((0..8).filter(|_| budget.take(Duration::from_secs(60))).count(), 5);
+        assert_eq!((0..8).filter(|_| budget.take(Duration::from_mins(1))).count(), 5);
     }
 }

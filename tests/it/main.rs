@@ -1,2 +1,4 @@
-//! The integration tests: one binary.
-fn main() {}
+//! The integration tests: one binary, against the real `sidetone` program on loopback.
+
+mod support;
+mod wire;

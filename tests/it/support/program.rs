@@ -1,0 +1,207 @@
+//! `sidetone` as a child process. It never outlives its test.
+
+use super::{Deadline, PATIENCE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sidetone::event::{Event, Ready, Record};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+enum Line {
+    Out(String),
+    Err(String),
+}
+
+/// A running program whose output is read line by line.
+pub struct Program {
+    child: Child,
+    lines: Receiver<Line>,
+    what: String,
+    /// Lines of stdout.
+    pub out: Vec<String>,
+    /// Events on stderr.
+    pub records: Vec<Record>,
+    /// Lines of stderr that are no events.
+    pub text: Vec<String>,
+    ended: bool,
+}
+
+/// The program, not started, in an environment that no developer's settings change.
+pub fn sidetone(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidetone"));
+    command.args(arguments);
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLORTERM", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "USER"] {
+        command.env_remove(name);
+    }
+    command.env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+    command
+}
+
+fn read_lines(pipe: impl Read + Send + 'static, lines: Sender<Line>, wrap: fn(String) -> Line) {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+            if lines.send(wrap(text)).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
+impl Program {
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::spawn(sidetone(arguments))
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = format!("{command:?}");
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = channel();
+        read_lines(child.stdout.take().unwrap(), sender.clone(), Line::Out);
+        read_lines(child.stderr.take().unwrap(), sender, Line::Err);
+        Self { child, lines, what, out: vec![], records: vec![], text: vec![], ended: false }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Takes one line; `false` at the end of the output.
+    fn pump(&mut self, deadline: Deadline, waits_for: &str) -> bool {
+        match self.lines.recv_timeout(deadline.left()) {
+            Ok(Line::Out(line)) => self.out.push(line),
+            Ok(Line::Err(line)) => match Record::parse(&line) {
+                Ok(record) => self.records.push(record),
+                Err(_) => self.text.push(line),
+            },
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                return false;
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("{waits_for}: not within {PATIENCE:?}\n{}", self.story()),
+        }
+        true
+    }
+
+    /// The first event for which `wanted` gives something.
+    pub fn event<T>(&mut self, waits_for: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let (deadline, mut seen) = (Deadline::new(), 0);
+        loop {
+            if let Some(found) = self.records[seen..].iter().find_map(|record| wanted(&record.event)) {
+                return found;
+            }
+            seen = self.records.len();
+            assert!(self.pump(deadline, waits_for), "{waits_for}: not before the end\n{}", self.story());
+        }
+    }
+
+    /// Waits for the event of that name.
+    pub fn named(&mut self, name: &str) -> Event {
+        self.event(name, |event| (event.name() == name).then(|| event.clone()))
+    }
+
+    /// Waits for the first line on stdout.
+    pub fn first_line(&mut self) -> String {
+        let deadline = Deadline::new();
+        while self.out.is_empty() {
+            assert!(self.pump(deadline, "a line on stdout"), "no line on stdout\n{}", self.story());
+        }
+        self.out[0].clone()
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.wait_within(PATIENCE)
+    }
+
+    pub fn wait_within(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Deadline::after(patience);
+        while !self.ended {
+            self.pump(deadline, "the end");
+        }
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for the end and gives the exit code.
+    pub fn code(&mut self) -> i32 {
+        let status = self.wait();
+        status.code().unwrap_or_else(|| panic!("{status}\n{}", self.story()))
+    }
+
+    /// Kilobytes in memory.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Everything that it said, for a failing test.
+    pub fn story(&self) -> String {
+        let records = self.records.iter().map(|r| format!("{} {}: {}", r.level, r.event.name(), r.message));
+        let lines: Vec<_> = records.chain(self.text.iter().cloned()).chain(self.out.iter().cloned()).collect();
+        let skipped = lines.len().saturating_sub(60);
+        format!("{}\n[{skipped} lines]\n{}", self.what, lines[skipped..].join("\n"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill()); // fails only if it has ended
+        drop(self.child.wait());
+    }
+}
+
+/// A server on loopback that is ready.
+pub struct Server {
+    pub program: Program,
+    pub ready: Ready,
+}
+
+impl Server {
+    /// On free ports, without mDNS.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more arguments; a later `--port` counts.
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut all = vec!["server", "--no-mdns", "--log-format", "json", "--log-level", "debug"];
+        for (flag, value) in [("--bind", "127.0.0.1"), ("--port", "0"), ("--websocket-port", "0")] {
+            if !arguments.contains(&flag) {
+                all.extend([flag, value]);
+            }
+        }
+        all.extend(arguments);
+        let mut program = Program::start(&all);
+        let line = program.first_line();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|e| panic!("ready line {line}: {e}"));
+        Self { program, ready }
+    }
+
+    pub fn tcp(&self) -> SocketAddr {
+        self.ready.tcp[0]
+    }
+
+    pub fn websocket(&self) -> SocketAddr {
+        self.ready.websocket[0]
+    }
+
+    /// Asks it to end, and waits: exit code 0, no stray text, and no event that says ERROR.
+    pub fn stop(mut self) -> Vec<Record> {
+        self.program.signal(Signal::SIGTERM);
+        assert_eq!(self.program.code(), 0, "{}", self.program.story());
+        assert_eq!(self.program.text, Vec::<String>::new(), "{}", self.program.story());
+        std::mem::take(&mut self.program.records)
+    }
+}
