@@ -15,5 +15,6 @@ pub mod value;
 pub use catalogue::{CATALOGUE, Entry, Event};
 pub use record::{Record, Unread};
 pub use value::{
-    ConcealmentCounters, Errno, Family, Holder, Level, ListenerKind, Policy, Ready, SocketRole, Transport, UnderrunCause,
+    ConcealmentCounters, Errno, Family, Holder, Level, ListenerKind, Policy, Ready, SocketRole, Transport,
+    UnderrunCause,
 };

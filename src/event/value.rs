@@ -201,6 +201,7 @@ pub struct ConcealmentCounters {
 
 /// The ready line of a server: one JSON line on stdout with `--log-format json`, and the content of `--ready-file`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "`\"ready\": true` is what a reader of the JSON looks for")]
 pub struct Ready {
     /// Always true: there is no such line before.
     pub ready: bool,

@@ -1,8 +1,8 @@
 //! `sidetone-harness diagnose`.
 
 use super::{colour, fail, print_and_exit};
-use crate::diagnosis::outcome::{self, exit};
 use crate::diagnosis::diagnose;
+use crate::diagnosis::outcome::{self, exit};
 use crate::evidence::{Evidence, RunReport, SCHEMA_VERSION};
 use crate::report::text::Text;
 use crate::report::{Reporter, by_name};

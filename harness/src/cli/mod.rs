@@ -46,16 +46,16 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
-        Command::Supervise { command } => {
-            supervise::main(std::iter::once(OsString::from("--")).chain(command))
-        }
+        Command::Supervise { command } => supervise::main(std::iter::once(OsString::from("--")).chain(command)),
     }
 }
 
 /// Results go to stdout. A reader that went away is no error of ours.
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stdout.write_all(b"\n") });
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

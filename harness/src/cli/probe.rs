@@ -49,7 +49,9 @@ impl Probe {
         }
         let summaries: Vec<_> = reports
             .iter()
-            .filter_map(|r| outcome::summarise(&r.run.scenario, std::slice::from_ref(r), |_| String::new()).map(|s| s.0))
+            .filter_map(|r| {
+                outcome::summarise(&r.run.scenario, std::slice::from_ref(r), |_| String::new()).map(|s| s.0)
+            })
             .collect();
         let started = now_rfc3339();
         let run = RunReport {

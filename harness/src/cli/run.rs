@@ -143,7 +143,9 @@ impl Run {
         for (i, scenario) in scenarios.iter().enumerate() {
             if scenarios[..i].iter().any(|s| s.plan.scenario == scenario.plan.scenario) {
                 let (name, origin) = (&scenario.plan.scenario, &scenario.origin);
-                return Err(format!("{origin}: there are two scenarios of the name {name:?}; use --repeat, or rename one"));
+                return Err(format!(
+                    "{origin}: there are two scenarios of the name {name:?}; use --repeat, or rename one"
+                ));
             }
         }
         let harness = std::env::current_exe().map_err(|e| format!("this program's own path: {e}"))?;
@@ -178,7 +180,10 @@ impl Run {
             return Ok(beside);
         }
         on_path(Path::new("sidetone")).ok_or_else(|| {
-            format!("no sidetone beside {} nor on PATH; build it with `cargo build` or give --sidetone PATH", harness.display())
+            format!(
+                "no sidetone beside {} nor on PATH; build it with `cargo build` or give --sidetone PATH",
+                harness.display()
+            )
         })
     }
 }

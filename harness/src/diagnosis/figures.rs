@@ -69,7 +69,9 @@ fn of_stats(process: &str, stats: &Value, put: &mut impl FnMut(String, f64, &str
                 if let (Some(delay), Some(count)) = (number("jitterBufferDelay"), number("jitterBufferEmittedCount")) {
                     put(format!("{process}.audio.jitter_buffer"), delay / count.max(1.0), "s");
                 }
-                for (name, figure) in [("packetsReceived", "packets_received"), ("packetsDiscarded", "packets_discarded")] {
+                for (name, figure) in
+                    [("packetsReceived", "packets_received"), ("packetsDiscarded", "packets_discarded")]
+                {
                     if let Some(value) = number(name) {
                         put(format!("{process}.audio.{figure}"), value, "count");
                     }
@@ -114,7 +116,9 @@ fn of_stats(process: &str, stats: &Value, put: &mut impl FnMut(String, f64, &str
 fn mixer(evidence: &Evidence, put: &mut impl FnMut(String, f64, &str)) {
     let (mut ticks, mut expected, mut late, mut worst, mut work) = (0, 0, 0, 0, 0);
     for (_, _, record) in evidence.events("server") {
-        if let Event::MixerStats { ticks: t, expected_ticks, late_ticks, max_lateness_us, max_work_us, .. } = &record.event {
+        if let Event::MixerStats { ticks: t, expected_ticks, late_ticks, max_lateness_us, max_work_us, .. } =
+            &record.event
+        {
             ticks += t;
             expected += expected_ticks;
             late += late_ticks;

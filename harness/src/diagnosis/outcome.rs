@@ -49,7 +49,11 @@ pub fn exit_code<'a>(reports: impl Iterator<Item = &'a Report>, strict: bool) ->
 }
 
 /// All repeats of one scenario in one line; `reports` are of that scenario and not empty. The worst stands for all.
-pub fn summarise(name: &str, reports: &[Report], folder_of: impl Fn(&Report) -> String) -> Option<(ScenarioSummary, Report)> {
+pub fn summarise(
+    name: &str,
+    reports: &[Report],
+    folder_of: impl Fn(&Report) -> String,
+) -> Option<(ScenarioSummary, Report)> {
     // the first of the worst: later ones often only repeat it
     let worst = reports.iter().rev().max_by_key(|r| counts_as(r))?;
     let mut by_status: BTreeMap<String, u32> = BTreeMap::new();

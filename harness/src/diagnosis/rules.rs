@@ -117,7 +117,8 @@ fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         link(format!("the server received {packets} packets from the speakers"), &cited)?,
         link(first.message.clone(), &first.evidence)?,
     ];
-    let hypotheses = vec![refuted("the microphones sent nothing", "the server's own count at the end of each session", cited)];
+    let hypotheses =
+        vec![refuted("the microphones sent nothing", "the server's own count at the end of each session", cited)];
     let summary = format!("{packets} packets of sound reached the server, and {} listeners hear nothing", silent.len());
     let mut explained = ids(&silent);
     explained.extend(ids(&failed(checks, "media.underrun/")));
@@ -137,10 +138,16 @@ fn no_pictures(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<St
         link(format!("the server received {pictures} whole pictures"), &cited)?,
         link(first.message.clone(), &first.evidence)?,
     ];
-    let hypotheses = vec![refuted("the cameras sent nothing", "the server's own count at the end of each session", cited)];
+    let hypotheses =
+        vec![refuted("the cameras sent nothing", "the server's own count at the end of each session", cited)];
     let summary = format!("{pictures} pictures reached the server, and none of them any client");
     let mut explained = ids(&unseen);
     explained.extend(ids(&failed(checks, "media.snapshot/")));
-    explained.extend(checks.iter().filter(|c| c.id.starts_with("process.exit/") && c.message.contains("no picture")).map(|c| c.id.clone()));
+    explained.extend(
+        checks
+            .iter()
+            .filter(|c| c.id.starts_with("process.exit/") && c.message.contains("no picture"))
+            .map(|c| c.id.clone()),
+    );
     Some((finding("media.no_video_frame", summary, chain, hypotheses)?, explained))
 }

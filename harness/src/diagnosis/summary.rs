@@ -2,8 +2,8 @@
 
 use super::view::View;
 use crate::evidence::{
-    Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NotChecked, Observation, Recommendation, Status,
-    Verdict,
+    Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NotChecked, Observation, Recommendation,
+    Status, Verdict,
 };
 use sidetone::event::{Family, Transport};
 
@@ -36,7 +36,12 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
             None => "a check failed".to_owned(),
         },
         (Status::Unknown, _) => match first(Status::Unknown) {
-            Some(check) => format!("nothing failed, but this could not be checked: {}: {}{}", check.title, check.message, others(Status::Unknown)),
+            Some(check) => format!(
+                "nothing failed, but this could not be checked: {}: {}{}",
+                check.title,
+                check.message,
+                others(Status::Unknown)
+            ),
             None => "nothing was checked".to_owned(),
         },
         (Status::Warn, _) => match first(Status::Warn) {
@@ -54,15 +59,20 @@ fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
     if names.is_empty() {
         return format!("the server listens and answers as it should; all {passed} checks passed");
     }
-    let mut over: Vec<_> =
-        evidence.plan.clients.iter().map(|c| format!("{} on {}", c.transport, c.family)).collect();
+    let mut over: Vec<_> = evidence.plan.clients.iter().map(|c| format!("{} on {}", c.transport, c.family)).collect();
     over.sort();
     over.dedup();
     let seconds = evidence.plan.duration_ms as f64 / 1e3;
+    let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let hears = evidence.plan.clients.iter().map(|c| c.hears.len()).sum();
+    let sees = evidence.plan.clients.iter().map(|c| c.sees.len()).sum();
     format!(
-        "the call works: {} heard and saw each other for {seconds} s over {}; all {passed} checks passed",
+        "the call works: {} were in it for {seconds} s over {}, and sound ({}) and pictures ({}) went through as sent; \
+         all {passed} checks passed",
         and(&names),
-        and(&over.iter().map(String::as_str).collect::<Vec<_>>())
+        and(&over.iter().map(String::as_str).collect::<Vec<_>>()),
+        plural(hears, "way"),
+        plural(sees, "way"),
     )
 }
 
@@ -134,17 +144,32 @@ pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
     let has = |prefix: &str| checks.iter().any(|c| c.id.starts_with(prefix));
     if has("media.hears") || has("media.speech") {
         let status = by_prefix(&["media.hears", "media.speech", "media.concealment", "media.underrun", "media.mixer"]);
-        row("Sound", status, "everybody hears the others and not themselves", "somebody hears the wrong thing, or nothing");
+        row(
+            "Sound",
+            status,
+            "everybody hears the others and not themselves",
+            "somebody hears the wrong thing, or nothing",
+        );
     }
     if has("media.picture") {
         let status = by_prefix(&["media.picture", "media.snapshot"]);
         row("Pictures", status, "everybody sees the others", "somebody does not see the others");
     }
     if has("discovery.") {
-        row("Discovery (mDNS)", by_prefix(&["discovery."]), "the server is found by a browse", "the server is not found by a browse");
+        row(
+            "Discovery (mDNS)",
+            by_prefix(&["discovery."]),
+            "the server is found by a browse",
+            "the server is not found by a browse",
+        );
     }
     let status = by_prefix(&["process.exit", "process.no_orphans", "bind.released", "resource."]);
-    row("Shutdown", status, "clean: ports, processes and descriptors are free", "something is left behind or ended badly");
+    row(
+        "Shutdown",
+        status,
+        "clean: ports, processes and descriptors are free",
+        "something is left behind or ended badly",
+    );
     rows
 }
 
@@ -175,7 +200,12 @@ pub fn flow(evidence: &Evidence, checks: &[Check]) -> Vec<Edge> {
         for other in &client.hears {
             let id = [format!("media.hears/{}", client.name), format!("media.speech/{}", client.name)];
             let status = worst(checks.iter().filter(|c| id.contains(&c.id)));
-            edges.push(Edge { from: other.clone(), to: client.name.clone(), label: "sound, mixed by the server".to_owned(), status });
+            edges.push(Edge {
+                from: other.clone(),
+                to: client.name.clone(),
+                label: "sound, mixed by the server".to_owned(),
+                status,
+            });
         }
         for other in &client.sees {
             let id = format!("media.picture/{}/{other}", client.name);

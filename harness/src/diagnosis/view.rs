@@ -1,7 +1,8 @@
 //! The evidence as checks see it: typed look-ups, and citations for what they find.
 
 use crate::evidence::{
-    Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Side, SocketRow, Status, TableSource,
+    Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Side, SocketRow, Status,
+    TableSource,
 };
 use sidetone::event::{Event, Record};
 use std::collections::BTreeMap;
@@ -75,6 +76,17 @@ impl Draft {
     pub fn skip(self, why: impl Into<String>) -> Check {
         self.with(Status::Skip, why, Vec::new())
     }
+}
+
+/// See [`Observation::Pressure`].
+#[derive(Clone, Copy, Debug)]
+pub struct Pressure<'a> {
+    /// The observed time.
+    pub window_ms: u64,
+    /// Time in which some task of the machine waited for a processor; `None`: the kernel does not tell.
+    pub cpu_some_us: Option<u64>,
+    /// How long each of our processes waited for one.
+    pub run_delay_us: &'a BTreeMap<String, u64>,
 }
 
 /// The server's name among the processes.
@@ -177,14 +189,13 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Run-queue delay of each process over the call, the window and the kernel's pressure, if they were read.
-    pub fn pressure(&self) -> Option<(usize, u64, Option<u64>, &'a BTreeMap<String, u64>)> {
+    /// How short the machine was of processors over the call, if that was read.
+    pub fn pressure(&self) -> Option<(usize, Pressure<'a>)> {
         self.first(|o| match o {
             Observation::Pressure { window_ms, cpu_some_us, run_delay_us } => {
-                Some((*window_ms, *cpu_some_us, run_delay_us))
+                Some(Pressure { window_ms: *window_ms, cpu_some_us: *cpu_some_us, run_delay_us })
             }
             _ => None,
         })
-        .map(|(line, (window, some, delays))| (line, window, some, delays))
     }
 }

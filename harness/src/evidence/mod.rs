@@ -16,7 +16,9 @@ pub use concluded::{
     ScenarioSummary, Side, Status, TimelineEntry, Verdict,
 };
 pub use ledger::Ledger;
-pub use observed::{BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel};
+pub use observed::{
+    BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
+};
 pub use plan::{ClientPlan, Limits, Plan, ServerPlan};
 
 /// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.

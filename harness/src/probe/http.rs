@@ -38,13 +38,11 @@ fn parse(answer: &str) -> (Option<u16>, String, Option<String>) {
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split(' ').nth(1)?.split(['\r', '\n']).next()?.parse().ok());
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).chars().take(2_000).collect();
-    match status {
-        Some(status) => (Some(status), body, None),
-        None => {
-            let seen: String = answer.chars().take(80).collect();
-            (None, String::new(), Some(format!("no HTTP answer: {seen:?}")))
-        }
+    if let Some(status) = status {
+        return (Some(status), body, None);
     }
+    let seen: String = answer.chars().take(80).collect();
+    (None, String::new(), Some(format!("no HTTP answer: {seen:?}")))
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ pub async fn connect(address: SocketAddr, patience: Duration) -> Observation {
     let began = begin();
     let errno = match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.raw_os_error().map_or_else(
-            || error.to_string(),
-            |number| format!("{:?} ({number})", Errno::from_raw(number)),
-        )),
+        Ok(Err(error)) => Some(
+            error
+                .raw_os_error()
+                .map_or_else(|| error.to_string(), |number| format!("{:?} ({number})", Errno::from_raw(number))),
+        ),
         Err(_) => Some(format!("ETIMEDOUT (no answer within {} ms)", patience.as_millis())),
     };
     Observation::Connect { address, errno, took_us: took_us(began) }

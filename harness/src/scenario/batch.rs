@@ -153,10 +153,13 @@ impl Batch {
                 }
                 let info = self.info(&run_id, scenario, repeat);
                 let place = folder.join(self.folder_of(&scenario.plan.scenario, repeat));
-                let report = self.one(scenario, info, &place, interrupted(interrupts.clone()), &mut problems).await;
+                let (report, unsaved) = self.one(scenario, info, &place, interrupted(interrupts.clone())).await;
+                problems.extend(unsaved);
                 progress(&self.progress_line(&report));
                 interrupt = *interrupts.borrow();
-                if interrupt.is_none() && report.checks.iter().any(|c| c.id == "harness.complete" && c.status == Status::Unknown) {
+                if interrupt.is_none()
+                    && report.checks.iter().any(|c| c.id == "harness.complete" && c.status == Status::Unknown)
+                {
                     interrupt = Some(Interrupt::Deadline);
                 }
                 reports.push(report);
@@ -217,11 +220,8 @@ impl Batch {
         info: RunInfo,
         folder: &Path,
         interrupt: impl Future<Output = Interrupt>,
-        problems: &mut Vec<String>,
-    ) -> Report {
-        if let Err(error) = std::fs::create_dir_all(folder) {
-            problems.push(format!("{}: {error}", folder.display()));
-        }
+    ) -> (Report, Vec<String>) {
+        let made = std::fs::create_dir_all(folder).err().map(|error| format!("{}: {error}", folder.display()));
         let folder_of_run = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let setup = Setup {
             plan: scenario.plan.clone(),
@@ -231,9 +231,8 @@ impl Batch {
             folder: folder_of_run,
         };
         let reason = async { interrupt.await.reason().to_owned() };
-        let (evidence, mut unsaved) = Box::pin(run::run(setup, reason)).await;
-        problems.append(&mut unsaved);
-        diagnose(&evidence, timeline(&evidence))
+        let (evidence, unsaved) = Box::pin(run::run(setup, reason)).await;
+        (diagnose(&evidence, timeline(&evidence)), made.into_iter().chain(unsaved).collect())
     }
 
     /// Writes every report that can be written.

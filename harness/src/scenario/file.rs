@@ -128,7 +128,8 @@ pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
     }
     let path = Path::new(asked);
     if path.is_dir() {
-        let unreadable = |e: std::io::Error| ScenarioError::Unreadable { path: asked.to_owned(), reason: e.to_string() };
+        let unreadable =
+            |e: std::io::Error| ScenarioError::Unreadable { path: asked.to_owned(), reason: e.to_string() };
         let mut files: Vec<PathBuf> = std::fs::read_dir(path)
             .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect())
             .map_err(unreadable)?;
@@ -204,16 +205,16 @@ fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
 fn resolve(spec: &str, prefix: &str, base: Option<&Path>) -> Result<String, String> {
     let Some(file) = spec.strip_prefix(prefix) else { return Ok(spec.to_owned()) };
     let path = base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
-    let whole = path.canonicalize().map_err(|e| {
-        format!("{spec}: {}: {e}; give a path from the scenario's own folder", path.display())
-    })?;
+    let whole = path
+        .canonicalize()
+        .map_err(|e| format!("{spec}: {}: {e}; give a path from the scenario's own folder", path.display()))?;
     Ok(format!("{prefix}{}", whole.display()))
 }
 
 impl Raw {
     fn plan(self) -> Result<Plan, String> {
         let duration = |key: &str, text: &str| {
-            sidetone::cli::parse_duration(text).map(|d| d.as_millis() as u64).map_err(|e| format!("{key}: {e}"))
+            sidetone::cli::parse_duration(text).map(sidetone::clock::millis).map_err(|e| format!("{key}: {e}"))
         };
         let clients = self.clients.into_iter().map(|c| ClientPlan {
             name: c.name,

@@ -45,7 +45,9 @@ pub fn point_latest(root: &Path, folder: &Path) -> io::Result<()> {
 pub fn prune(root: &Path, keep: usize) -> io::Result<()> {
     let mut runs: Vec<PathBuf> = fs::read_dir(root)?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.is_dir() && !path.is_symlink() && path.file_name().is_some_and(|n| is_run(&n.to_string_lossy())))
+        .filter(|path| {
+            path.is_dir() && !path.is_symlink() && path.file_name().is_some_and(|n| is_run(&n.to_string_lossy()))
+        })
         .collect();
     // by time, and by number within a second (-2 before -10)
     runs.sort_by_key(|path| {

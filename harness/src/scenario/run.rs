@@ -1,6 +1,8 @@
 //! One run of one scenario: launch, observe, end, and save the evidence. Readiness is seen, never slept for; whatever
 //! interrupts the steps, the ending and the saving happen.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
+
 use super::analyse;
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::evidence::{ClientPlan, Environment, Evidence, Log, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION};
@@ -65,10 +67,7 @@ struct Run {
 }
 
 /// Runs it. `interrupt` resolves with a reason when the run must end early.
-pub(super) async fn run(
-    setup: Setup,
-    interrupt: impl Future<Output = String>,
-) -> (Evidence, Vec<SaveProblem>) {
+pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -> (Evidence, Vec<SaveProblem>) {
     let began_ns = monotonic_ns();
     let instance = format!("harness {} {}", setup.info.seed % 1_000_000, std::process::id());
     let mut run = Run {
@@ -108,7 +107,9 @@ impl Run {
 
     async fn steps(&mut self) {
         let tests = tokio::task::spawn_blocking(sockets::self_test).await.unwrap_or_default();
-        tests.into_iter().for_each(|t| self.see(t));
+        for test in tests {
+            self.see(test);
+        }
         if !self.start_server().await {
             return;
         }
@@ -149,11 +150,16 @@ impl Run {
 
     async fn start_server(&mut self) -> bool {
         let plan = &self.setup.plan.server;
-        let mut args: Vec<String> = ["server", "--port", "0", "--websocket-port", "0", "--name"].map(String::from).into();
+        let mut args: Vec<String> =
+            ["server", "--port", "0", "--websocket-port", "0", "--name"].map(String::from).into();
         args.push(self.instance.clone());
         args.extend(plan.bind.iter().flat_map(|ip| ["--bind".to_owned(), ip.to_string()]));
         args.extend(["--log-format", "json", "--log-level", "debug"].map(String::from));
-        args.extend(if plan.mdns { vec!["--mdns-interface".to_owned(), INTERFACE.to_owned()] } else { vec!["--no-mdns".to_owned()] });
+        args.extend(if plan.mdns {
+            vec!["--mdns-interface".to_owned(), INTERFACE.to_owned()]
+        } else {
+            vec!["--no-mdns".to_owned()]
+        });
         args.extend(plan.args.iter().cloned());
         let mdns = plan.mdns;
         if !self.launch(SERVER, args).await {
@@ -222,7 +228,9 @@ impl Run {
         ports.dedup();
         let moment = moment.to_owned();
         let tables = tokio::task::spawn_blocking(move || sockets::observe(&moment, &pids, &ports)).await;
-        tables.into_iter().flatten().for_each(|t| self.see(t));
+        for table in tables.into_iter().flatten() {
+            self.see(table);
+        }
     }
 
     async fn probe_listeners(&mut self) {
@@ -238,7 +246,9 @@ impl Run {
             seen
         });
         for seen in futures_util::future::join_all(probes).await {
-            seen.into_iter().for_each(|s| self.see(s));
+            for one in seen {
+                self.see(one);
+            }
         }
     }
 
@@ -247,7 +257,9 @@ impl Run {
             let instance = self.instance.clone();
             let patience = Duration::from_secs(5);
             self.browsing =
-                Some(tokio::spawn(async move { probe::mdns::find(&[INTERFACE.to_owned()], &instance, patience).await }));
+                Some(tokio::spawn(
+                    async move { probe::mdns::find(&[INTERFACE.to_owned()], &instance, patience).await },
+                ));
         }
     }
 
@@ -258,9 +270,10 @@ impl Run {
             Transport::Tcp => ("tcp", &ready.tcp),
             Transport::WebSocket => ("ws", &ready.websocket),
         };
-        let address = addresses.iter().find(family).ok_or_else(|| {
-            format!("the server has no {} listener over {}", client.transport, client.family)
-        })?;
+        let address = addresses
+            .iter()
+            .find(family)
+            .ok_or_else(|| format!("the server has no {} listener over {}", client.transport, client.family))?;
         let file = |kind: &str| self.setup.folder.join(format!("{}.{kind}", client.name)).display().to_string();
         let target = format!("{scheme}://{}", reachable(*address));
         let mut args = vec!["client".to_owned(), target, "--name".to_owned(), client.name.clone()];
@@ -284,17 +297,17 @@ impl Run {
                         return false;
                     }
                 }
-                Err(why) => self.see(Observation::NotObserved {
-                    what: format!("client {}", client.name),
-                    why,
-                    remedy: None,
-                }),
+                Err(why) => {
+                    self.see(Observation::NotObserved { what: format!("client {}", client.name), why, remedy: None });
+                }
             }
         }
         let joined = |l: &str| matches!(Record::parse(l), Ok(Record { event: Event::ClientJoined { .. }, .. }));
-        let waits = self.children.iter().filter(|(name, _)| *name != SERVER).map(|(_, child)| {
-            child.process.wait_for_line(Stream::Stderr, joined, STEP)
-        });
+        let waits = self
+            .children
+            .iter()
+            .filter(|(name, _)| *name != SERVER)
+            .map(|(_, child)| child.process.wait_for_line(Stream::Stderr, joined, STEP));
         // one that does not join shows in its own checks; the call of the others is still worth watching
         futures_util::future::join_all(waits).await.iter().any(Result::is_ok)
     }
@@ -304,8 +317,7 @@ impl Run {
         let began = monotonic_ns();
         let before = self.pressure();
         let duration = Duration::from_millis(self.setup.plan.duration_ms);
-        let snapshots: Vec<_> =
-            self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
+        let snapshots: Vec<_> = self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
         {
             let talking = self.children.iter_mut().filter(|(name, _)| !snapshots.contains(name));
             let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.wait(duration * 2))).collect();
@@ -356,7 +368,7 @@ impl Run {
         let pid = child.process.pid;
         let mut exit = child.process.wait(patience).await;
         if exit.is_none() {
-            let waited_ms = patience.as_millis() as u64;
+            let waited_ms = sidetone::clock::millis(patience);
             self.see(Observation::StillRunning { process: name.to_owned(), pid, waited_ms });
             let Some(child) = self.children.get_mut(name) else { return };
             exit = Some(child.process.stop(Duration::from_millis(200)).await);
@@ -410,11 +422,13 @@ impl Run {
         if let Some(browsing) = self.browsing.take() {
             match browsing.await {
                 Ok(seen) => self.see(seen),
-                Err(error) => self.see(Observation::NotObserved {
-                    what: "mDNS".to_owned(),
-                    why: error.to_string(),
-                    remedy: None,
-                }),
+                Err(error) => {
+                    self.see(Observation::NotObserved {
+                        what: "mDNS".to_owned(),
+                        why: error.to_string(),
+                        remedy: None,
+                    });
+                }
             }
         }
         self.signal(SERVER, "the scenario is over");
@@ -438,7 +452,11 @@ impl Run {
             }
             if !finished.gone {
                 let why = "its supervisor did not end".to_owned();
-                self.see(Observation::NotObserved { what: format!("that {name} left nothing behind"), why, remedy: None });
+                self.see(Observation::NotObserved {
+                    what: format!("that {name} left nothing behind"),
+                    why,
+                    remedy: None,
+                });
             }
         }
     }
@@ -454,7 +472,9 @@ impl Run {
             .collect();
         let mut logs = Vec::new();
         for process in started {
-            for (stream, file) in [("stdout", format!("{process}.stdout.txt")), ("stderr", format!("{process}.stderr.jsonl"))] {
+            for (stream, file) in
+                [("stdout", format!("{process}.stdout.txt")), ("stderr", format!("{process}.stderr.jsonl"))]
+            {
                 match read_log(&self.setup.folder, &file, &process, stream) {
                     Ok(log) => logs.push(log),
                     Err(why) => {
@@ -478,8 +498,7 @@ impl Run {
         self.see(Observation::Overhead { observed_ms: self.observed_ms, total_ms });
         let folder = self.setup.folder.clone();
         let mut problems = self.problems;
-        let lines: Vec<String> =
-            self.observed.iter().map(|o| serde_json::to_string(o).unwrap_or_default()).collect();
+        let lines: Vec<String> = self.observed.iter().map(|o| serde_json::to_string(o).unwrap_or_default()).collect();
         let mut save = |name: &str, text: String| {
             if let Err(error) = std::fs::write(folder.join(name), text) {
                 problems.push(format!("{}: {error}", folder.join(name).display()));
@@ -526,7 +545,7 @@ fn sha256(path: &Path) -> Option<String> {
             count => hasher.update(&piece[..count]),
         }
     }
-    Some(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Some(hasher.finalize().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}")))
 }
 
 /// The address through which a listener is reached from this machine.

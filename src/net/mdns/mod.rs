@@ -213,7 +213,7 @@ impl Running {
         let timeout = match self.responder.wakeup() {
             // Rounded up, or the thread would spin through the last millisecond.
             Some(due) => due.saturating_duration_since(now()) + Duration::from_millis(1),
-            None => Duration::from_secs(3600),
+            None => Duration::from_hours(1),
         };
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];

@@ -5,13 +5,16 @@ use crate::evidence::{Check, Layer, Observation, Side, SocketRow, TableSource};
 use sidetone::event::Event;
 use std::net::SocketAddr;
 
-const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (TableSource::Proc, "/proc")];
+const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (TableSource::Proc, "proc")];
 
 /// Both readers see a socket of the harness itself. If one is blind, nothing that it does not see means anything.
 pub(super) fn self_test(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("harness.self_test", Layer::Harness, Side::Harness, "both socket readers see the harness's own socket");
+    let check =
+        draft("harness.self_test", Layer::Harness, Side::Harness, "both socket readers see the harness's own socket");
     let tests = view.seen(|o| match o {
-        Observation::SocketSelfTest { source, address, seen, owned, error } => Some((*source, *address, *seen, *owned, error)),
+        Observation::SocketSelfTest { source, address, seen, owned, error } => {
+            Some((*source, *address, *seen, *owned, error))
+        }
         _ => None,
     });
     let ids: Vec<_> = tests.iter().map(|(line, _)| view.cite(*line)).collect();
@@ -71,7 +74,8 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
 
 /// Bound where it was told to.
 pub(super) fn asked(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("bind.asked", Layer::Bind, Side::Server, "bound on the asked addresses, one number for both families");
+    let check =
+        draft("bind.asked", Layer::Bind, Side::Server, "bound on the asked addresses, one number for both families");
     let Some((line, tcp, websocket)) = view.ready() else {
         return vec![check.unknown("there is no ready line", vec![])];
     };
@@ -181,7 +185,8 @@ pub(super) fn readers_agree(view: &mut View<'_>) -> Vec<Check> {
 
 /// The log claims just what the kernel has.
 pub(super) fn log_agrees(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("bind.log_agrees", Layer::Log, Side::Server, "the log claims just the listeners that the kernel has");
+    let check =
+        draft("bind.log_agrees", Layer::Log, Side::Server, "the log claims just the listeners that the kernel has");
     let bound = view.events(SERVER, |e| match e {
         Event::ListenerBound { address, .. } => Some(*address),
         _ => None,
@@ -230,6 +235,10 @@ pub(super) fn released(view: &mut View<'_>) -> Vec<Check> {
         check.pass("no listener is left on the server's ports", vec![id])
     } else {
         let told: Vec<_> = held.iter().map(|r| format!("{} (pids {:?})", r.local, r.pids)).collect();
-        check.fail(format!("still listening: {}", told.join(", ")), vec![id], "look for a process that inherited the socket")
+        check.fail(
+            format!("still listening: {}", told.join(", ")),
+            vec![id],
+            "look for a process that inherited the socket",
+        )
     }]
 }

@@ -70,7 +70,12 @@ pub(super) fn hello(view: &mut View<'_>) -> Vec<Check> {
         }),
         _ => None,
     });
-    together(check, view, found, "the listener is there but its program does not serve it: look for a stopped or blocked server")
+    together(
+        check,
+        view,
+        found,
+        "the listener is there but its program does not serve it: look for a stopped or blocked server",
+    )
 }
 
 /// Each client is in, over its transport and family, by both sides' logs.
@@ -108,8 +113,12 @@ fn joined_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
                 check.fail(message, ids, "compare the target with the ready line")
             }
         }
-        (false, None) => check.fail("the client says it is in, the server's log does not", ids, "look which server answered"),
-        (true, Some(_)) => check.fail("the server says it is in, the client's log does not", ids, "read the client's log"),
+        (false, None) => {
+            check.fail("the client says it is in, the server's log does not", ids, "look which server answered")
+        }
+        (true, Some(_)) => {
+            check.fail("the server says it is in, the client's log does not", ids, "read the client's log")
+        }
         (true, None) => {
             let failed = view.events(&client.name, |e| match e {
                 Event::ClientConnectFailed { .. } | Event::ClientRefused { .. } => Some(e.message()),
@@ -118,7 +127,8 @@ fn joined_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
             if let Some((log, line, _)) = failed.last() {
                 ids.push(view.cite_log(log, line));
             }
-            let why = failed.last().map_or_else(|| "it never joined".to_owned(), |(_, _, m)| format!("never joined: {m}"));
+            let why =
+                failed.last().map_or_else(|| "it never joined".to_owned(), |(_, _, m)| format!("never joined: {m}"));
             check.fail(why, ids, "read the client's log from its beginning")
         }
     }

@@ -3,6 +3,7 @@
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, Layer, Observation, Side};
 use sidetone::event::Event;
+use std::net::SocketAddr;
 
 /// A browse finds the server with its real ports.
 pub(super) fn browse(view: &mut View<'_>) -> Vec<Check> {
@@ -33,9 +34,12 @@ pub(super) fn browse(view: &mut View<'_>) -> Vec<Check> {
     let Some((_, tcp, websocket)) = view.ready() else {
         return vec![check.unknown("there is no ready line to compare with", ids)];
     };
-    let ports = (tcp.first().map(|a| a.port()), websocket.first().map(|a| a.port()));
+    let ports = (tcp.first().map(SocketAddr::port), websocket.first().map(SocketAddr::port));
     vec![if (Some(row.port), row.websocket_port) == ports {
-        check.pass(format!("{instance:?} with ports {} and {:?} after {took_ms} ms", row.port, ports.1.unwrap_or(0)), ids)
+        check.pass(
+            format!("{instance:?} with ports {} and {:?} after {took_ms} ms", row.port, ports.1.unwrap_or(0)),
+            ids,
+        )
     } else {
         let message = format!("announced with ports {} and {:?}, listening on {ports:?}", row.port, row.websocket_port);
         check.fail(message, ids, "announce after the listeners are bound")
@@ -47,20 +51,18 @@ pub(super) fn withdrawn(view: &mut View<'_>) -> Vec<Check> {
     if !view.evidence.plan.server.mdns {
         return vec![];
     }
-    let check = draft("discovery.withdrawn", Layer::Discovery, Side::Server, "the announcement is taken back at the end");
+    let check =
+        draft("discovery.withdrawn", Layer::Discovery, Side::Server, "the announcement is taken back at the end");
     let announced = view.events(SERVER, |e| matches!(e, Event::MdnsAnnounced { .. }).then_some(()));
     let withdrawn = view.events(SERVER, |e| matches!(e, Event::MdnsWithdrawn { .. }).then_some(()));
     if announced.is_empty() {
         return vec![check.skip("it was never announced")];
     }
-    vec![match withdrawn.first() {
-        Some((log, line, ())) => {
-            let id = view.cite_log(log, line);
-            check.pass("the goodbye was sent", vec![id])
-        }
-        None => {
-            let ids = announced.iter().map(|(log, line, ())| view.cite_log(log, line)).collect();
-            check.fail("announced and never withdrawn", ids, "let the server end by SIGTERM, so that it can say goodbye")
-        }
+    vec![if let Some((log, line, ())) = withdrawn.first() {
+        let id = view.cite_log(log, line);
+        check.pass("the goodbye was sent", vec![id])
+    } else {
+        let ids = announced.iter().map(|(log, line, ())| view.cite_log(log, line)).collect();
+        check.fail("announced and never withdrawn", ids, "let the server end by SIGTERM, so that it can say goodbye")
     }]
 }

@@ -11,7 +11,9 @@ pub(super) fn structured(view: &mut View<'_>) -> Vec<Check> {
     let logs = evidence.logs.iter().filter(|l| l.stream == "stderr");
     let unread: Vec<_> = logs
         .clone()
-        .flat_map(|log| log.lines.iter().filter(|l| l.unread.is_some() && !l.text.starts_with("sidetone: ")).map(move |l| (log, l)))
+        .flat_map(|log| {
+            log.lines.iter().filter(|l| l.unread.is_some() && !l.text.starts_with("sidetone: ")).map(move |l| (log, l))
+        })
         .collect();
     let lines: usize = logs.clone().map(|l| l.lines.len()).sum();
     if lines == 0 {
@@ -23,7 +25,8 @@ pub(super) fn structured(view: &mut View<'_>) -> Vec<Check> {
     let ids = unread.iter().take(5).map(|(log, line)| view.cite_log(log, line)).collect();
     let (log, line) = unread[0];
     let why = line.unread.as_deref().unwrap_or_default();
-    let message = format!("{} of {lines} lines are no events; the first: {}:{}: {why}", unread.len(), log.path, line.number);
+    let message =
+        format!("{} of {lines} lines are no events; the first: {}:{}: {why}", unread.len(), log.path, line.number);
     vec![check.warn(message, ids, "find out who else writes to that stream, or update the harness")]
 }
 
@@ -40,7 +43,8 @@ pub(super) fn no_errors(view: &mut View<'_>) -> Vec<Check> {
     let Some((log, _, first)) = found.first() else {
         return vec![check.pass("none", vec![])];
     };
-    let message = format!("{} of them; the first, of {}: {}: {}", found.len(), log.process, first.event.name(), first.message);
+    let message =
+        format!("{} of them; the first, of {}: {}: {}", found.len(), log.process, first.event.name(), first.message);
     let ids = found.iter().take(5).map(|(log, line, _)| view.cite_log(log, line)).collect();
     vec![check.fail(message, ids, "read the events around it")]
 }

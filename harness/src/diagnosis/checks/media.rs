@@ -5,6 +5,9 @@ use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
 use serde_json::Value;
 use sidetone::event::{Event, UnderrunCause};
 
+/// Percent of the time in which some task waited for a processor, from which on the machine counts as busy.
+const SHORT_OF_PROCESSORS: f64 = 5.0;
+
 /// The mixer ticks at its rate.
 pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("media.mixer", Layer::Media, Side::Server, "the mixer ticks at its rate");
@@ -30,27 +33,29 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
     vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction {
         check.pass(message, ids)
     } else {
-        excused(view, SERVER, expected.saturating_sub(ticks) * 20, message.clone())
-            .map(|(why, id)| check.clone().warn(why, vec![id], "repeat on a machine with a free processor"))
-            .unwrap_or_else(|| check.fail(message, ids, "look for a blocked or starved mixer thread"))
+        match excused(view, SERVER, expected.saturating_sub(ticks) * 20, &message) {
+            Some((why, id)) => check.warn(why, vec![id], "repeat on a machine with a free processor"),
+            None => check.fail(message, ids, "look for a blocked or starved mixer thread"),
+        }
     }]
 }
 
 /// Whether waiting for a processor explains `lost_ms` of lost sound on the way through `process`: the sentence that says so
-/// and its evidence. The run-queue delay of those who take part must be at least as long as what was lost.
-fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message: String) -> Option<(String, EvidenceId)> {
-    let (line, window_ms, some, delays) = view.pressure()?;
-    let waited_us: u64 = delays.values().sum();
-    let own_us = delays.get(process).copied().unwrap_or(0) + delays.get(SERVER).copied().unwrap_or(0);
-    let pressed = some.is_none_or(|some| some / 10 >= window_ms); // the machine was short of processors in 1 % of the time
-    if lost_ms == 0 || waited_us / 1_000 < lost_ms || !pressed {
+/// and its evidence. The run-queue delay of those who take part must be at least as long as what was lost, and the kernel
+/// must have seen the machine short of processors.
+fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message: &str) -> Option<(String, EvidenceId)> {
+    let (line, pressure) = view.pressure()?;
+    let waited_ms = pressure.run_delay_us.values().sum::<u64>() / 1_000;
+    let own_us = [process, SERVER].iter().filter_map(|name| pressure.run_delay_us.get(*name)).sum::<u64>();
+    let window_ms = pressure.window_ms.max(1);
+    let pressed = pressure.cpu_some_us.map(|some| some as f64 / 10.0 / window_ms as f64);
+    if lost_ms == 0 || waited_ms < lost_ms || pressed.is_some_and(|percent| percent < SHORT_OF_PROCESSORS) {
         return None;
     }
-    let pressure = some.map_or_else(String::new, |s| format!(", cpu pressure {:.0} %", s as f64 / 10.0 / window_ms.max(1) as f64));
+    let kernel = pressed.map_or_else(String::new, |percent| format!(", cpu pressure {percent:.0} %"));
     let why = format!(
-        "{message}; the machine was busy: the programs of this call waited {} ms for a processor in {window_ms} ms \
-         ({process} and the server {} ms{pressure})",
-        waited_us / 1_000,
+        "{message}; the machine was busy: the programs of this call waited {waited_ms} ms for a processor in \
+         {window_ms} ms ({process} and the server {} ms{kernel})",
         own_us / 1_000
     );
     Some((why, view.cite(line)))
@@ -116,7 +121,11 @@ fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
         format!("its recording of {seconds:.1} s has {rms_db:.1} dBFS, the strongest tone is {strongest_hz:.0} Hz")
     };
     let message = format!("{} {}; {heard}", client.name, problems.join(" and "));
-    check.fail(message, ids, "listen to the recordings in this folder; compare what the server got (session.left) with what it sent")
+    check.fail(
+        message,
+        ids,
+        "listen to the recordings in this folder; compare what the server got (session.left) with what it sent",
+    )
 }
 
 /// Recorded speech is what was sent.
@@ -135,18 +144,22 @@ pub(super) fn speech(view: &mut View<'_>) -> Vec<Check> {
         checks.push(if correlation >= limit {
             check.pass(message, vec![id])
         } else {
-            match excused(view, process, 20, message.clone()) {
+            match excused(view, process, 20, &message) {
                 Some((why, more)) => check.warn(why, vec![id, more], "repeat on a machine with a free processor"),
-                None => {
-                    check.fail(format!("{message}, at least {limit}"), vec![id], "listen to the recording; look for made-up or missing sound")
-                }
+                None => check.fail(
+                    format!("{message}, at least {limit}"),
+                    vec![id],
+                    "listen to the recording; look for made-up or missing sound",
+                ),
             }
         });
     }
-    let expected = view.evidence.plan.clients.iter().filter(|c| {
-        view.evidence.plan.clients.iter().any(|o| c.hears.contains(&o.name) && o.mic.starts_with("wav:"))
-    });
-    let missing: Vec<_> = expected.filter(|c| checks.iter().all(|k| k.id != format!("media.speech/{}", c.name))).collect();
+    let expected =
+        view.evidence.plan.clients.iter().filter(|c| {
+            view.evidence.plan.clients.iter().any(|o| c.hears.contains(&o.name) && o.mic.starts_with("wav:"))
+        });
+    let missing: Vec<_> =
+        expected.filter(|c| checks.iter().all(|k| k.id != format!("media.speech/{}", c.name))).collect();
     for client in missing {
         let title = format!("{} hears speech as it was sent", client.name);
         let check = draft(format!("media.speech/{}", client.name), Layer::Media, Side::Path, title);
@@ -200,7 +213,11 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         }
     }
     if total == 0 {
-        return check.fail(format!("{} received no sound at all", client.name), ids, "see whether others send, and whether the server mixes");
+        return check.fail(
+            format!("{} received no sound at all", client.name),
+            ids,
+            "see whether others send, and whether the server mixes",
+        );
     }
     let fraction = (concealed + at_server) as f64 / total as f64;
     let message = format!(
@@ -213,16 +230,12 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     if fraction <= limit {
         return check.pass(message, ids);
     }
-    match excused(view, &client.name, (concealed + at_server) / 48, message.clone()) {
-        Some((why, id)) => {
-            ids.push(id);
-            check.warn(why, ids, "repeat on a machine with a free processor")
-        }
-        None => {
-            let message = format!("{message}; at most {:.0} % is fine", limit * 100.0);
-            check.fail(message, ids, "see which side made it up: the client (path to it) or the server (path from the speaker)")
-        }
+    if let Some((why, id)) = excused(view, &client.name, (concealed + at_server) / 48, &message) {
+        ids.push(id);
+        return check.warn(why, ids, "repeat on a machine with a free processor");
     }
+    let message = format!("{message}; at most {:.0} % is fine", limit * 100.0);
+    check.fail(message, ids, "see which side made it up: the client (path to it) or the server (path from the speaker)")
 }
 
 /// No underrun after filling.
@@ -261,13 +274,16 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         let message = format!("nothing was received for more than half a second, {starved} times");
         return check.fail(message, ids, "see whether the server sends at all (session.left, audio_sent)");
     }
-    let lost_samples: u64 = causes.iter().map(|(k, _)| of(k, "samplesExpected").saturating_sub(of(k, "samplesGot"))).sum();
-    match excused(view, &client.name, (lost_samples / 48).max(1), told.join(", ")) {
+    let lost_samples: u64 =
+        causes.iter().map(|(k, _)| of(k, "samplesExpected").saturating_sub(of(k, "samplesGot"))).sum();
+    match excused(view, &client.name, (lost_samples / 48).max(1), &told.join(", ")) {
         Some((why, id)) => {
             ids.push(id);
             check.warn(why, ids, "repeat on a machine with a free processor")
         }
-        None => check.fail(told.join(", "), ids, "late data: look at the path; late callback: look at the client's machine"),
+        None => {
+            check.fail(told.join(", "), ids, "late data: look at the path; late callback: look at the client's machine")
+        }
     }
 }
 
@@ -287,7 +303,7 @@ pub(super) fn callbacks(view: &mut View<'_>) -> Vec<Check> {
         let message = format!("{count} callbacks, {rate:.1} a second");
         checks.push(if (97.0..=103.0).contains(&rate) {
             check.pass(message, vec![id])
-        } else if let Some((why, more)) = excused(view, &client.name, 1, message.clone()) {
+        } else if let Some((why, more)) = excused(view, &client.name, 1, &message) {
             check.warn(why, vec![id, more], "repeat on a machine with a free processor")
         } else {
             check.fail(message, vec![id], "look for a device that is not paced, or a starved client")

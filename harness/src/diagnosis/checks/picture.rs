@@ -48,7 +48,9 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
     let ids = vec![view.cite(line)];
     let limit = view.evidence.plan.limits.ssim;
     match (hue, expected_hue, ssim) {
-        (_, _, Some(ssim)) if ssim >= limit => check.pass(format!("{width}x{height}, structural similarity {ssim:.3}"), ids),
+        (_, _, Some(ssim)) if ssim >= limit => {
+            check.pass(format!("{width}x{height}, structural similarity {ssim:.3}"), ids)
+        }
         (_, _, Some(ssim)) => {
             let message = format!("{width}x{height}, structural similarity {ssim:.3}, at least {limit}");
             check.fail(message, ids, "open the received picture and the sent one")
@@ -62,9 +64,11 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
                 check.fail(message, ids, "look for streams that are mixed up")
             }
         }
-        (None, Some(expected), None) => {
-            check.fail(format!("the picture has no colour; hue {expected:.0} was expected"), ids, "open the received picture")
-        }
+        (None, Some(expected), None) => check.fail(
+            format!("the picture has no colour; hue {expected:.0} was expected"),
+            ids,
+            "open the received picture",
+        ),
         (_, None, None) => check.unknown(format!("{width}x{height} arrived; there is nothing to compare it with"), ids),
     }
 }

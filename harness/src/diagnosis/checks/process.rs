@@ -28,7 +28,8 @@ pub(super) fn started(view: &mut View<'_>) -> Vec<Check> {
     });
     for (line, (process, command, reason)) in failures {
         let id = view.cite(line);
-        let check = draft(format!("process.started/{process}"), Layer::Process, side(process), format!("{process} starts"));
+        let check =
+            draft(format!("process.started/{process}"), Layer::Process, side(process), format!("{process} starts"));
         let program = command.first().map_or("", String::as_str);
         let remedy = format!("build it first, or name the right binary with --sidetone PATH (tried {program})");
         checks.push(check.fail(format!("{program} could not be started: {reason}"), vec![id], remedy));
@@ -68,7 +69,8 @@ pub(super) fn exits(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn exit(view: &mut View<'_>, process: &str) -> Check {
-    let check = draft(format!("process.exit/{process}"), Layer::Process, side(process), format!("{process} ends with 0"));
+    let check =
+        draft(format!("process.exit/{process}"), Layer::Process, side(process), format!("{process} ends with 0"));
     let still = view.first(|o| match o {
         Observation::StillRunning { process: p, waited_ms, .. } if p == process => Some(*waited_ms),
         _ => None,
@@ -82,7 +84,11 @@ fn exit(view: &mut View<'_>, process: &str) -> Check {
     if let Some((line, waited_ms)) = still {
         let id = view.cite(line);
         let message = format!("{process} did not end within {waited_ms} ms and was killed");
-        return check.fail(message, vec![id], format!("find out what {process} waits for at its end (its log's last lines)"));
+        return check.fail(
+            message,
+            vec![id],
+            format!("find out what {process} waits for at its end (its log's last lines)"),
+        );
     }
     let Some((line, (code, signal, by_harness))) = ended else {
         return check.unknown(format!("the end of {process} was not seen"), vec![]);
@@ -113,14 +119,8 @@ fn exit(view: &mut View<'_>, process: &str) -> Check {
 }
 
 /// Marks of a program that broke, as they stand in its output.
-const BROKEN: [&str; 6] = [
-    "panicked at",
-    "AddressSanitizer",
-    "ThreadSanitizer",
-    "LeakSanitizer",
-    "MemorySanitizer",
-    "stack overflow",
-];
+const BROKEN: [&str; 6] =
+    ["panicked at", "AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "MemorySanitizer", "stack overflow"];
 
 /// No panic, no sanitizer output, no core.
 pub(super) fn no_panic(view: &mut View<'_>) -> Vec<Check> {

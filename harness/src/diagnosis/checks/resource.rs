@@ -44,7 +44,8 @@ pub(super) fn memory(view: &mut View<'_>) -> Vec<Check> {
     };
     let ids = vec![view.cite(start.line), view.cite(end.line)];
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let message = format!("resident {:.1} MiB at the start, {:.1} MiB at the end", mib(start.rss_bytes), mib(end.rss_bytes));
+    let message =
+        format!("resident {:.1} MiB at the start, {:.1} MiB at the end", mib(start.rss_bytes), mib(end.rss_bytes));
     let limit = view.evidence.plan.limits.rss_growth_bytes;
     vec![if end.rss_bytes.saturating_sub(start.rss_bytes) <= limit {
         check.pass(message, ids)
