@@ -1,12 +1,11 @@
 //! Where events are written: one thread, one file or stderr. I/O.
 
 use crate::clock;
-use crate::event::{Event, Level, Record};
+use crate::event::{Event, Level, Record, Reporter};
 use std::fs::File;
 use std::io::{self, Write};
 use std::panic::Location;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
@@ -33,9 +32,6 @@ pub struct Guard {
     end: Sender<Item>,
     writer: Option<JoinHandle<()>>,
 }
-
-/// Something that takes events together with the place in the code that reports them.
-pub type Report = Arc<dyn Fn(Event, &'static Location<'static>) + Send + Sync>;
 
 impl Log {
     /// Writes events of at least `level` to `file`, or to stderr.
@@ -82,9 +78,9 @@ impl Log {
     }
 
     /// This log as a callback for code that knows only the event vocabulary.
-    pub fn reporter(&self) -> Report {
+    pub fn reporter(&self) -> Reporter {
         let log = self.clone();
-        Arc::new(move |event, place| log.emit_at(event, place))
+        Reporter::new(move |event, place| log.emit_at(event, place))
     }
 }
 

@@ -97,7 +97,7 @@ impl Server {
 
     /// Binds both listeners; every failure is reported before the policy decides.
     fn bind_all(&self, log: &Log) -> Result<(Bound, Bound), ExitCode> {
-        let report = |event| log.emit(event);
+        let report = log.reporter();
         let addresses = match &self.bind[..] {
             [] => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             asked => asked.to_vec(),
@@ -214,9 +214,7 @@ impl Server {
             addresses,
             degraded: !ready.degraded.is_empty(),
         };
-        let log = log.clone();
-        let reporter: mdns::Reporter = std::sync::Arc::new(move |event| log.emit(event));
-        mdns::advertise(&advert, &reporter).map_err(failed).ok()
+        mdns::advertise(&advert, &log.reporter()).map_err(failed).ok()
     }
 
     #[cfg(feature = "sabotage")]

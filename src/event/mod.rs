@@ -10,10 +10,12 @@
 
 pub mod catalogue;
 pub mod record;
+pub mod reporter;
 pub mod value;
 
 pub use catalogue::{CATALOGUE, Entry, Event};
 pub use record::{Record, Unread};
+pub use reporter::Reporter;
 pub use value::{
     ConcealmentCounters, Errno, Family, Holder, Level, ListenerKind, Policy, Ready, SocketRole, Transport,
     UnderrunCause,

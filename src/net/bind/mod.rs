@@ -15,7 +15,7 @@ mod remedy;
 pub use failure::{AddressFailure, BindFailure};
 pub use open::BACKLOG;
 
-use crate::event::{Event, Family, ListenerKind, Policy};
+use crate::event::{Event, Family, ListenerKind, Policy, Reporter};
 use crate::net::errno::of_number;
 use nix::libc;
 use open::{Kernel, Refused, System};
@@ -56,21 +56,18 @@ pub struct Bound {
     pub degraded: Vec<String>,
 }
 
-/// Takes the events of [`bind`].
-pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);
-
 /// Binds the addresses of the plan and listens on them.
 ///
 /// # Errors
 /// [`BindFailure`] with every address that failed; what had been bound is closed. Under [`Policy::Next`] only what
 /// another port cannot heal, or no free port, is an error; under [`Policy::Degrade`] nothing is.
-pub fn bind(plan: &BindPlan, report: Report<'_>) -> Result<Bound, BindFailure> {
+pub fn bind(plan: &BindPlan, report: &Reporter) -> Result<Bound, BindFailure> {
     Binder { plan, report, system: &Kernel }.bind()
 }
 
 struct Binder<'a> {
     plan: &'a BindPlan,
-    report: Report<'a>,
+    report: &'a Reporter,
     system: &'a dyn System,
 }
 
@@ -133,7 +130,7 @@ impl Binder<'_> {
             ListenerKind::Tcp => crate::protocol::SUBPROTOCOL,
             ListenerKind::WebSocket => "http/1.1",
         };
-        (self.report)(Event::ListenerBinding {
+        self.report.report(Event::ListenerBinding {
             listener: self.plan.listener,
             address: asked,
             family: Family::of(&asked),
@@ -182,7 +179,7 @@ impl Binder<'_> {
                 self.close(settled.listeners);
                 return Err(BindFailure { failures: settled.failures, others_tried });
             }
-            (self.report)(Event::ListenerFellBack { listener: self.plan.listener, asked: self.plan.port, port });
+            self.report.report(Event::ListenerFellBack { listener: self.plan.listener, asked: self.plan.port, port });
             return Ok(self.bound(settled.listeners, vec![]));
         }
         Err(BindFailure { failures, others_tried })
@@ -197,7 +194,7 @@ impl Binder<'_> {
     fn settle(&self, Tried { asked, outcome }: Tried, settled: &mut Settled) {
         match outcome {
             Ok(listener) => {
-                (self.report)(Event::ListenerBound {
+                self.report.report(Event::ListenerBound {
                     listener: self.plan.listener,
                     address: local(&listener, asked),
                     family: Family::of(&asked),
@@ -220,7 +217,7 @@ impl Binder<'_> {
             if alone {
                 settled.failures.push(self.failed(address, &refused));
             } else {
-                (self.report)(Event::ListenerFamilyUnavailable {
+                self.report.report(Event::ListenerFamilyUnavailable {
                     listener: self.plan.listener,
                     address,
                     family: Family::of(&address),
@@ -250,7 +247,7 @@ impl Binder<'_> {
         holders.truncate(HOLDERS);
         let listener = self.plan.listener;
         let failure = AddressFailure { listener, address, call: refused.call, errno, holders, remedy };
-        (self.report)(failure.event());
+        self.report.report(failure.event());
         failure
     }
 
@@ -264,7 +261,7 @@ impl Binder<'_> {
             let address = listener.local_addr();
             drop(listener);
             if let Ok(address) = address {
-                (self.report)(Event::ListenerClosed { listener: self.plan.listener, address });
+                self.report.report(Event::ListenerClosed { listener: self.plan.listener, address });
             }
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::SocketRole;
 use std::cell::Cell;
 use std::net::TcpStream;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 fn plan(addresses: &[&str], port: u16, policy: Policy) -> BindPlan {
     BindPlan {
@@ -19,11 +19,12 @@ fn plan(addresses: &[&str], port: u16, policy: Policy) -> BindPlan {
 }
 
 #[derive(Default)]
-struct Log(Mutex<Vec<Event>>);
+struct Log(Arc<Mutex<Vec<Event>>>);
 
 impl Log {
-    fn take(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
+    fn reporter(&self) -> Reporter {
+        let events = Arc::clone(&self.0);
+        Reporter::new(move |event, _| events.lock().unwrap().push(event))
     }
 
     fn names(&self) -> Vec<&'static str> {
@@ -33,7 +34,7 @@ impl Log {
 
 fn run(plan: &BindPlan) -> (Result<Bound, BindFailure>, Log) {
     let log = Log::default();
-    let result = bind(plan, &|event| log.take(event));
+    let result = bind(plan, &log.reporter());
     (result, log)
 }
 
@@ -187,7 +188,7 @@ impl<F: Fn(SocketAddr) -> Option<i32>> System for MadeUp<F> {
 
 fn run_on(system: &dyn System, plan: &BindPlan) -> (Result<Bound, BindFailure>, Log) {
     let log = Log::default();
-    let result = Binder { plan, report: &|event| log.take(event), system }.bind();
+    let result = Binder { plan, report: &log.reporter(), system }.bind();
     (result, log)
 }
 

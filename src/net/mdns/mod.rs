@@ -19,7 +19,7 @@ mod responder;
 pub use browse::{BrowseOptions, Found, browse};
 pub use link::{interfaces_of, usable_interfaces};
 
-use crate::event::Event;
+use crate::event::{Event, Reporter};
 use link::Link;
 use message::Service;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,9 +40,6 @@ pub const SERVICE: &str = "_sidetone._tcp.local.";
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Longer than any mDNS packet (RFC 6762, section 17).
 const PACKET: usize = 9000;
-
-/// Takes events from the announcement's thread.
-pub type Reporter = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Why mDNS does not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +129,7 @@ impl Announcement {
 pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, MdnsError> {
     let links = link::open(&advert.interfaces)?;
     let service = Service::new(advert, &hostname(), std::process::id())?;
-    report(Event::MdnsRegistering {
+    report.report(Event::MdnsRegistering {
         service: SERVICE.to_owned(),
         instance: advert.instance.clone(),
         interfaces: links.iter().map(|link| link.name.clone()).collect(),
@@ -150,7 +147,7 @@ pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, Mdn
         responder: Responder::new(service, addresses, now(), jitter()),
         links,
         instance: Arc::clone(&instance),
-        report: Arc::clone(report),
+        report: report.clone(),
         mute: BTreeSet::new(),
     };
     std::thread::Builder::new()
@@ -202,7 +199,7 @@ impl Running {
         let announced = !goodbye.is_empty();
         self.act(goodbye);
         if announced && self.is_heard() {
-            (self.report)(Event::MdnsWithdrawn { instance: self.responder.instance() });
+            self.report.report(Event::MdnsWithdrawn { instance: self.responder.instance() });
         }
         // Whoever dropped the announcement does not listen.
         let _nobody_waits = end.send(());
@@ -244,7 +241,7 @@ impl Running {
                 Output::Named(instance) => *self.instance.lock().unwrap_or_else(PoisonError::into_inner) = instance,
                 Output::Announced { instance, addresses } => {
                     if self.is_heard() {
-                        (self.report)(Event::MdnsAnnounced { service: SERVICE.to_owned(), instance, addresses });
+                        self.report.report(Event::MdnsAnnounced { service: SERVICE.to_owned(), instance, addresses });
                     }
                 }
             }
@@ -256,7 +253,7 @@ impl Running {
     }
 
     fn fail(&self, doing: String, reason: String) {
-        (self.report)(Event::MdnsFailed { doing, reason });
+        self.report.report(Event::MdnsFailed { doing, reason });
     }
 }
 

@@ -166,7 +166,7 @@ fn names_have_1_to_63_bytes_and_numbers_fit_in() {
 /// Events of an announcement, and a way to wait for one.
 fn reporter() -> (Reporter, Receiver<Event>) {
     let (sender, receiver) = channel();
-    let report: Reporter = Arc::new(move |event| drop(sender.send(event)));
+    let report = Reporter::new(move |event, _| drop(sender.send(event)));
     (report, receiver)
 }
 
