@@ -129,18 +129,19 @@ impl Announcement {
 pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, MdnsError> {
     let links = link::open(&advert.interfaces)?;
     let service = Service::new(advert, &hostname(), std::process::id())?;
-    report.report(Event::MdnsRegistering {
-        service: SERVICE.to_owned(),
-        instance: advert.instance.clone(),
-        interfaces: links.iter().map(|link| link.name.clone()).collect(),
-        port: advert.port,
-    });
     let addresses = links.iter().map(|link| link.tell(&advert.addresses)).collect();
     let system = |doing: &str, error: &dyn fmt::Display| MdnsError::System {
         doing: doing.to_owned(),
         reason: error.to_string(),
     };
     let (stop, stopped) = UnixStream::pair().map_err(|error| system("socketpair", &error))?;
+    // after the last descriptor is open: who counts descriptors at this event counts all of them
+    report.report(Event::MdnsRegistering {
+        service: SERVICE.to_owned(),
+        instance: advert.instance.clone(),
+        interfaces: links.iter().map(|link| link.name.clone()).collect(),
+        port: advert.port,
+    });
     let (end, ended) = channel();
     let instance = Arc::new(Mutex::new(advert.instance.clone()));
     let running = Running {
