@@ -1,4 +1,8 @@
 //! The integration tests: one binary, against the real `sidetone` program on loopback.
 
+mod bad_input;
+mod http;
+mod rooms;
+mod slow_consumer;
 mod support;
 mod wire;
