@@ -1,6 +1,9 @@
 //! The integration tests: one binary, against the real `sidetone` program on loopback.
 
 mod bad_input;
+mod binding;
+mod commands;
+mod drain;
 mod http;
 mod rooms;
 mod slow_consumer;
