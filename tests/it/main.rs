@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod binding;
+mod client;
 mod commands;
 mod drain;
 mod http;

@@ -1,10 +1,12 @@
 //! What the tests share: the program as a child process, and a peer that speaks the protocol by hand.
 
+pub(crate) mod fake;
 pub(crate) mod peer;
 pub(crate) mod program;
 
 pub(crate) use peer::{Got, Peer, chat, hello, keep_alive};
-pub(crate) use program::{Program, Server, sidetone};
+pub(crate) use fake::Fake;
+pub(crate) use program::{Program, Server, client, sidetone};
 
 use sidetone::clock;
 use std::time::Duration;

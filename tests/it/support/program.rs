@@ -111,6 +111,14 @@ impl Program {
         self.event(name, |event| (event.name() == name).then(|| event.clone()))
     }
 
+    /// Waits until there are `count` events of that name.
+    pub(crate) fn repeated(&mut self, name: &str, count: usize) {
+        let deadline = Deadline::new();
+        while self.records.iter().filter(|record| record.event.name() == name).count() < count {
+            assert!(self.pump(deadline, name), "{name}: fewer than {count} before the end\n{}", self.story());
+        }
+    }
+
     /// Waits for the first line on stdout.
     pub(crate) fn first_line(&mut self) -> String {
         let deadline = Deadline::new();
@@ -204,4 +212,14 @@ impl Server {
         assert_eq!(self.program.text, Vec::<String>::new(), "{}", self.program.story());
         std::mem::take(&mut self.program.records)
     }
+}
+
+/// A client with JSON events.
+pub(crate) fn client(target: &str, arguments: &[&str]) -> Program {
+    let mut all = vec!["client", target, "--log-format", "json", "--log-level", "debug"];
+    if !arguments.contains(&"--name") {
+        all.extend(["--name", "carol"]);
+    }
+    all.extend(arguments);
+    Program::start(&all)
 }
