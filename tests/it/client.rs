@@ -1,1 +1,305 @@
+//! How a client ends, and what it leaves behind.
 
+use super::support::peer::Voice;
+use super::support::{Fake, Peer, Program, Server, client, fixture, paced};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use sidetone::audio::meter;
+use sidetone::device::microphone::read_wav;
+use sidetone::event::{Event, Transport};
+use sidetone::protocol::{Kind, Message};
+use sidetone::video::{jpeg, pattern::test_pattern};
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Ends with that code, and says why in one line with those words.
+fn ends(mut program: Program, code: i32, words: &str) -> Program {
+    assert_eq!(program.code(), code, "{}", program.story());
+    let said = program.text.iter().any(|line| line.starts_with("sidetone: ") && line.contains(words));
+    assert!(said, "{words:?} is not in {:?}\n{}", program.text, program.story());
+    let ended = program.named("client.ended");
+    assert!(matches!(ended, Event::ClientEnded { exit_code, .. } if i32::from(exit_code) == code), "{ended:?}");
+    program
+}
+
+/// A port that is taken and on which nobody listens.
+fn deaf() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+fn tcp(server: &Server) -> String {
+    format!("tcp://{}", server.tcp())
+}
+
+#[test]
+fn nothing_listens_4() {
+    let (_socket, address) = deaf();
+    for scheme in ["tcp", "ws"] {
+        for mode in ["--snapshot", "--once"] {
+            let program = client(&format!("{scheme}://{address}"), &[mode, "--timeout", "1s"]);
+            let mut program = ends(program, 4, "refused the connection");
+            let failed = program.named("client.connect_failed");
+            let Event::ClientConnectFailed { address: asked, errno, .. } = failed else { unreachable!() };
+            assert_eq!((asked, errno.unwrap().name.as_str()), (Some(address), "ECONNREFUSED"));
+            program.repeated("client.connecting", 2); // it has tried again until the patience was over
+        }
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for_4() {
+    let fake = Fake::listen();
+    for scheme in ["tcp", "ws"] {
+        for mode in ["--snapshot", "--once"] {
+            let program = client(&format!("{scheme}://{}", fake.address()), &[mode, "--timeout", "600ms"]);
+            ends(program, 4, &fake.address().to_string());
+        }
+    }
+}
+
+#[test]
+fn something_else_answers_4() {
+    let server = Server::start();
+    let cases = [
+        (format!("tcp://{}", server.websocket()), "does not speak Sidetone"),
+        (format!("ws://{}/healthz", server.websocket()), "200 OK"),
+        (format!("ws://{}/nowhere", server.websocket()), "404 Not Found"),
+        (format!("ws://{}", server.tcp()), "no WebSocket server answers"),
+    ];
+    for (target, words) in cases {
+        ends(client(&target, &["--once", "--timeout", "400ms"]), 4, words);
+    }
+}
+
+#[test]
+fn the_server_says_no_5() {
+    let server = Server::with(&["--max-clients", "1"]);
+    let (_ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    ends(client(&tcp(&server), &["--snapshot", "--name", "ada"]), 5, "every place is taken");
+    drop(server);
+    let server = Server::start();
+    let (_ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    for target in [tcp(&server), format!("http://{}/", server.websocket())] {
+        let mut program = ends(client(&target, &["--name", "ada"]), 5, "choose another name with --name");
+        let refused = program.named("client.refused");
+        assert!(matches!(&refused, Event::ClientRefused { code, .. } if code == "name_taken"), "{refused:?}");
+    }
+}
+
+#[test]
+fn nothing_came_6() {
+    let server = Server::start();
+    ends(client(&tcp(&server), &["-S", "--timeout", "500ms"]), 6, "nobody else came");
+    let (_ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    ends(client(&tcp(&server), &["-S", "--timeout", "500ms"]), 6, "no picture came");
+}
+
+#[test]
+fn the_connection_is_lost_7() {
+    let server = Server::start();
+    let mut program = client(&tcp(&server), &["--once", "--timeout", "500ms"]);
+    program.named("client.joined");
+    drop(server); // killed
+    ends(program, 7, "refused the connection");
+}
+
+#[test]
+fn no_such_device_8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 44_100,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path("44100.wav"), spec).unwrap();
+    wav.write_sample(1_i16).unwrap();
+    wav.finalize().unwrap();
+    std::fs::write(path("text.wav"), "no sound").unwrap();
+    std::fs::write(path("text.png"), "no picture").unwrap();
+    let (_socket, address) = deaf();
+    let cases = [
+        ("--mic", format!("wav:{}", path("missing.wav")), "No such file"),
+        ("--mic", format!("wav:{}", path("44100.wav")), "44100 Hz, 1 channels; 48000 Hz"),
+        ("--mic", format!("wav:{}", path("text.wav")), "not a WAV file"),
+        ("--speaker", format!("wav:{}", path("missing/out.wav")), "No such file"),
+        ("--video", format!("image:{}", path("missing.png")), "No such file"),
+        ("--video", format!("image:{}", path("text.png")), "text.png"),
+    ];
+    for (flag, value, words) in cases {
+        let mut program = ends(client(&format!("tcp://{address}"), &[flag, &value]), 8, words);
+        program.named("device.failed");
+        assert!(!program.records.iter().any(|r| r.event.name() == "client.connecting"), "{flag}: before it connects");
+    }
+}
+
+#[test]
+fn wrong_usage_2() {
+    let cases: [(&[&str], &str); 9] = [
+        (&["ftp://localhost"], "ftp://"),
+        (&["wss://localhost"], "TLS"),
+        (&["localhost"], "no port"),
+        (&[":0"], "1 to 65535"),
+        (&[":7460", "--name", "a\u{1b}b"], "--name: a name has no control characters"),
+        (&[":7460", "--room", " lobby"], "--room: a name does not begin"),
+        (&[":7460", "--mic", "tone:5"], "20 to 20000 Hz"),
+        (&[":7460", "--timeout", "soon"], "500ms"),
+        (&[":7460", "--stats", "xml"], "json"),
+    ];
+    for (arguments, words) in cases {
+        let output = super::support::sidetone(&["client"]).args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(words) && !text.contains('\u{1b}'), "{arguments:?}: {text:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_shows_the_others_and_saves_their_pictures() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ada, _) = Peer::join(&server, Transport::WebSocket, "ada", "lobby");
+    let encoded = jpeg::encode(&test_pattern("ada", 0)).unwrap();
+    let saved = folder.path().join("pictures");
+    let mut program =
+        client(&tcp(&server), &["-S", "--color", "never", "--save-pictures", saved.to_str().unwrap(), "--stats", "json"]);
+    ada.until_message("joined", |m| matches!(m, Message::Joined(_)).then_some(()));
+    ada.picture(1, &encoded);
+    assert_eq!(program.code(), 0, "{}", program.story());
+    let (stats, lines) = program.out.split_last().unwrap();
+    assert_eq!(lines.last().unwrap(), "pictures of ada; no sound came");
+    assert!(lines.len() >= 22 && lines.iter().all(|l| !l.contains('\u{1b}')), "{lines:?}");
+    assert!(lines.iter().any(|l| l.trim() == "ada"), "the name under the picture: {lines:?}");
+    assert_eq!(std::fs::read(saved.join("ada.jpg")).unwrap(), encoded, "the picture as it came");
+    let stats: Value = serde_json::from_str(stats).unwrap();
+    let video = stats["stats"].as_array().unwrap().iter().find(|s| s["trackIdentifier"] == "ada").unwrap();
+    assert_eq!((&video["framesDecoded"], &video["bytesReceived"]), (&1.into(), &encoded.len().into()));
+    let snapshot = program.named("client.snapshot");
+    assert!(matches!(snapshot, Event::ClientSnapshot { sound_received: false, .. }), "{snapshot:?}");
+}
+
+#[test]
+fn a_hostile_server_cannot_write_to_the_terminal() {
+    let fake = Fake::listen();
+    let mut program = client(&format!("tcp://{}", fake.address()), &["-S", "--color", "always", "--timeout", "5s"]);
+    let mut session = fake.accept();
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2Jx\u{9b}31m";
+    session.welcome(evil, evil);
+    session.picture(1, &jpeg::encode(&test_pattern("ada", 0)).unwrap());
+    assert_eq!(program.code(), 0, "{}", program.story());
+    for line in &program.out {
+        assert!(!line.contains("\u{1b}]") && !line.contains("\u{1b}[2J"), "{line:?}");
+        assert!(!line.contains(['\u{7}', '\u{9b}']), "{line:?}");
+    }
+}
+
+#[test]
+fn statistics_have_the_names_of_w3c() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let mut program = client(&tcp(&server), &["--once", "--stats", "json", "--mic", "tone:440"]);
+    ada.hears_sound();
+    let mut voice = Voice::new(700.0);
+    paced(Duration::from_millis(20), 40, |_| ada.audio(&voice.packet()));
+    program.named("client.first_audio");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.code(), 0, "{}", program.story());
+    let [line] = &program.out[..] else { panic!("one line: {:?}", program.out) };
+    let report: Value = serde_json::from_str(line).unwrap();
+    let stats = report["stats"].as_array().unwrap();
+    let expected = [
+        ("inbound-audio", "inbound-rtp", &["packetsReceived", "bytesReceived", "concealedSamples", "concealmentEvents",
+            "totalSamplesReceived", "jitterBufferDelay", "jitterBufferEmittedCount", "packetsDiscarded"][..]),
+        ("outbound-audio", "outbound-rtp", &["packetsSent", "bytesSent"]),
+        ("outbound-video", "outbound-rtp", &["framesSent", "framesEncoded"]),
+        ("transport", "transport", &["bytesSent", "bytesReceived", "packetsSent", "packetsReceived"]),
+        ("codec", "codec", &["mimeType", "clockRate", "channels"]),
+    ];
+    for (id, kind, fields) in expected {
+        let found = stats.iter().find(|s| s["id"] == id).unwrap_or_else(|| panic!("no {id} in {report:#}"));
+        assert_eq!(found["type"], kind, "{id}");
+        for field in fields {
+            assert!(!found[field].is_null(), "{id} has no {field}: {found:#}");
+        }
+    }
+    let packets = |id: &str, field: &str| stats.iter().find(|s| s["id"] == id).unwrap()[field].as_u64().unwrap();
+    assert!(packets("inbound-audio", "packetsReceived") > 5, "{report:#}");
+    assert!(packets("outbound-audio", "packetsSent") > 5, "{report:#}");
+    let ids: std::collections::BTreeSet<_> = stats.iter().map(|s| s["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), stats.len(), "ids are unique");
+}
+
+#[test]
+fn a_server_that_comes_back_is_joined_again() {
+    let mut server = Server::start();
+    let (port, websocket) = (server.tcp().port().to_string(), server.websocket().port().to_string());
+    for target in [tcp(&server), format!("ws://{}", server.websocket())] {
+        let mut program = client(&target, &["--mic", "tone:440"]);
+        program.named("client.joined");
+        drop(server); // killed
+        program.named("client.disconnected");
+        server = Server::with(&["--port", &port, "--websocket-port", &websocket]);
+        program.repeated("client.joined", 2);
+        let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+        ada.hears_sound();
+        program.signal(Signal::SIGINT);
+        assert_eq!(program.code(), 0, "{}", program.story());
+        let left = ada.until_message("left", |m| if let Message::Left(left) = m { Some(left.name) } else { None });
+        assert_eq!(left, "carol");
+    }
+    server.stop();
+}
+
+#[test]
+fn two_clients_hear_each_other_and_not_themselves() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let wav = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let speaker = [format!("wav:{}", wav("one.wav")), format!("wav:{}", wav("two.wav"))];
+    let targets = [tcp(&server), format!("ws://{}", server.websocket())];
+    let mut programs = [("one", "tone:440"), ("two", "tone:700")].into_iter().zip(targets).zip(&speaker).map(
+        |(((name, tone), target), speaker)| client(&target, &["--name", name, "--mic", tone, "--speaker", speaker]),
+    );
+    let (mut one, mut two) = (programs.next().unwrap(), programs.next().unwrap());
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    for program in [&mut one, &mut two] {
+        program.named("client.first_audio");
+    }
+    let mut sounds = 0;
+    ada.until("a second and a half of both", |frame| {
+        sounds += u32::from(frame.kind == Kind::Audio && frame.payload[0] < 127);
+        (sounds == 75).then_some(())
+    });
+    for program in [&mut one, &mut two] {
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.code(), 0, "{}", program.story());
+    }
+    for (file, other, own) in [("one.wav", 700.0, 440.0), ("two.wav", 440.0, 700.0)] {
+        let heard = read_wav(wav(file).as_ref()).unwrap();
+        let last = &heard[heard.len().saturating_sub(48_000)..];
+        let (other, own) = (meter::tone_db(last, other), meter::tone_db(last, own));
+        assert!(other > -20.0 && own < -45.0, "{file}: the other at {other:.1} dB, itself at {own:.1} dB");
+    }
+}
+
+#[test]
+fn a_file_is_heard_and_a_picture_is_seen() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let (mic, video) = (fixture("media/speech.wav"), fixture("media/portrait.jpg"));
+    let (mic, video) = (format!("wav:{}", mic.display()), format!("image:{}", video.display()));
+    let mut program = client(&tcp(&server), &["--mic", &mic, "--video", &video]);
+    let (mut sound, mut chunks) = (false, 0);
+    ada.until("sound and a picture", |frame| {
+        sound |= frame.kind == Kind::Audio && frame.payload[0] < 127;
+        chunks += u32::from(frame.kind == Kind::Video);
+        (sound && chunks > 2).then_some(())
+    });
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.code(), 0, "{}", program.story());
+}

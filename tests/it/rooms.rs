@@ -1,1 +1,190 @@
+//! Who hears, sees and reads whom.
 
+use super::support::peer::{BOTH, Voice};
+use super::support::{Deadline, Got, PATIENCE, Peer, Server, chat, paced};
+use bytes::Bytes;
+use sidetone::audio::{Decoder, meter};
+use sidetone::event::Transport;
+use sidetone::protocol::video::Assembler;
+use sidetone::protocol::{AudioPacket, Capability, Hello, Kind, Message, Mute, VideoChunk};
+use std::time::Duration;
+
+const FRAME: Duration = Duration::from_millis(20);
+
+/// Everything that a peer hears until `samples` of sound came.
+fn listen(peer: &mut Peer, samples: usize) -> Vec<f32> {
+    let (mut decoder, mut heard) = (Decoder::new().unwrap(), Vec::new());
+    peer.until("sound", |frame| {
+        if frame.kind == Kind::Audio {
+            let packet = AudioPacket::decode(&frame.payload).unwrap();
+            if packet.level < 127 {
+                decoder.decode(&packet.opus, &mut heard).unwrap();
+            }
+        }
+        (heard.len() >= samples).then_some(())
+    });
+    heard
+}
+
+#[test]
+fn everybody_hears_the_others_and_not_themselves() {
+    let server = Server::start();
+    let tones = [440.0, 700.0, 1_100.0];
+    let transports = [Transport::Tcp, Transport::WebSocket, Transport::Tcp];
+    let mut peers: Vec<_> =
+        (0..3).map(|i| Peer::join(&server, transports[i], &format!("p{i}"), "lobby").0).collect();
+    let mut voices = tones.map(Voice::new);
+    paced(FRAME, 100, |_| {
+        for (peer, voice) in peers.iter_mut().zip(&mut voices) {
+            peer.audio(&voice.packet());
+        }
+    });
+    for (i, peer) in peers.iter_mut().enumerate() {
+        let heard = listen(peer, 70 * 960);
+        let middle = &heard[10 * 960..70 * 960];
+        for (j, &hz) in tones.iter().enumerate() {
+            let db = meter::tone_db(middle, hz);
+            // a tone is sent at -12 dB; what leaks through the codec is far below -40 dB
+            let as_it_should_be = if i == j { db < -40.0 } else { (-18.0..-6.0).contains(&db) };
+            assert!(as_it_should_be, "p{i} hears the {hz} Hz of p{j} at {db:.1} dB");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn rooms_are_separate() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "one");
+    let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "one");
+    let (mut eve, welcome) = Peer::join(&server, Transport::Tcp, "ada", "two");
+    assert_eq!(welcome.participants, [], "a name is taken in its room only");
+    let mut voice = Voice::new(440.0);
+    ada.picture(1, &Bytes::from_static(b"jpeg"));
+    ada.tell(&chat("hello room one"));
+    paced(FRAME, 40, |_| ada.audio(&voice.packet()));
+    bob.hears_sound();
+    // whatever leaked was queued before the answer to a ping that is sent now
+    eve.tell(&Message::Ping(sidetone::protocol::Ping { nonce: 7 }));
+    let leaked = eve.until("a pong", |frame| match (frame.kind, Message::decode(frame).unwrap()) {
+        (Kind::Audio, _) => (AudioPacket::decode(&frame.payload).unwrap().level < 127).then(|| "sound".to_owned()),
+        (Kind::Video, _) => Some("a picture".to_owned()),
+        (_, Some(Message::Pong(_))) => Some("nothing".to_owned()),
+        (_, Some(Message::Ping(_))) => None,
+        (_, other) => Some(format!("{other:?}")),
+    });
+    assert_eq!(leaked, "nothing");
+    server.stop();
+}
+
+#[test]
+fn who_comes_who_goes_and_who_is_mute_is_announced() {
+    for transport in BOTH {
+        let server = Server::start();
+        let (mut ada, welcome) = Peer::join(&server, transport, "ada", "lobby");
+        assert_eq!(welcome.participants, []);
+        assert_eq!((welcome.room.as_str(), welcome.version, welcome.audio.clock_rate), ("lobby", 1, 48_000));
+        let (mut bob, welcome) = Peer::join(&server, Transport::Tcp, "bob", "lobby");
+        assert_eq!(welcome.participants.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["ada"]);
+        let joined = ada.until_message("joined", |m| if let Message::Joined(j) = m { Some(j.participant) } else { None });
+        assert_eq!((joined.name.as_str(), joined.stream, joined.muted), ("bob", bob.stream, false));
+
+        bob.tell(&Message::Mute(Mute { stream: 999, muted: true }));
+        let mute = ada.until_message("mute", |m| if let Message::Mute(mute) = m { Some(mute) } else { None });
+        assert_eq!(mute, Mute { stream: bob.stream, muted: true }, "the server fills in whose");
+        let (late, welcome) = Peer::join(&server, transport, "late", "lobby");
+        let bobs = welcome.participants.iter().find(|p| p.name == "bob").unwrap();
+        assert!(bobs.muted, "who comes later learns it, too");
+
+        drop(late);
+        let left = ada.until_message("left", |m| if let Message::Left(left) = m { Some(left.name) } else { None });
+        assert_eq!(left, "late");
+        bob.tell(&Message::Bye(sidetone::protocol::Bye { code: 1000, reason: "done".to_owned() }));
+        assert_eq!(bob.closed().0, Some(1000), "a goodbye is answered");
+        let left = ada.until_message("left", |m| if let Message::Left(left) = m { Some(left.name) } else { None });
+        assert_eq!(left, "bob");
+        server.stop();
+    }
+}
+
+#[test]
+fn chat_names_its_sender_and_carries_no_control_characters() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "lobby");
+    let forged = Message::Chat(sidetone::protocol::Chat { from: "bob".to_owned(), text: "a\u{1b}[2Jb\u{202e}c\n".into() });
+    ada.tell(&forged);
+    let got = bob.until_message("chat", |m| if let Message::Chat(chat) = m { Some(chat) } else { None });
+    assert_eq!((got.from.as_str(), got.text.as_str()), ("ada", "a\u{b7}[2Jb\u{b7}c\u{b7}"));
+    server.stop();
+}
+
+/// Reads pictures of one sender until the one that ends with `last`; gives the first byte of each.
+fn pictures(peer: &mut Peer, from: u16, last: u8) -> Vec<u8> {
+    let (mut assembler, mut seen) = (Assembler::new(), Vec::new());
+    peer.until("the last picture", |frame| {
+        if frame.kind == Kind::Video {
+            assert_eq!(frame.stream, from);
+            let chunk = VideoChunk::decode(&frame.payload).unwrap();
+            if let Some(jpeg) = assembler.push(&chunk).unwrap() {
+                assert!(jpeg.iter().all(|b| *b == jpeg[0]), "a picture is whole");
+                seen.push(jpeg[0]);
+            }
+        }
+        (seen.last() == Some(&last)).then_some(())
+    });
+    seen
+}
+
+#[test]
+fn pictures_reach_the_others_whole_and_the_latest_wins() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "lobby");
+    let mut slow = {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.connect(&server.tcp().into()).unwrap();
+        let mut peer = Peer::over(socket.into(), Transport::Tcp);
+        peer.enter("slow", "lobby");
+        peer
+    };
+    let picture = |tag: u8| Bytes::from(vec![tag; 60_000]);
+    let from = ada.stream;
+    for tag in 1..=100 {
+        ada.picture(u32::from(tag), &picture(tag));
+        if tag % 10 == 0 {
+            pictures(&mut bob, from, tag); // the one who reads gets the newest before the next ones are sent
+        }
+    }
+    let seen = pictures(&mut slow, from, 100);
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert!(seen.len() < 100, "old pictures are skipped for one who does not keep up, not queued: {seen:?}");
+    server.stop();
+}
+
+#[test]
+fn nobody_gets_what_they_cannot_use() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let mut reader = Peer::connect(&server, Transport::Tcp);
+    let hello = Hello { capabilities: vec![Capability::Chat], ..super::support::hello("text", "lobby") };
+    reader.tell(&Message::Hello(hello));
+    reader.until_message("a welcome", |m| matches!(m, Message::Welcome(_)).then_some(()));
+    let mut voice = Voice::new(440.0);
+    ada.picture(1, &Bytes::from_static(b"jpeg"));
+    paced(FRAME, 25, |_| ada.audio(&voice.packet()));
+    ada.tell(&chat("the end"));
+    let deadline = Deadline::after(PATIENCE);
+    loop {
+        match reader.next(deadline) {
+            Got::Frame(frame) => match Message::decode(&frame).unwrap() {
+                Some(Message::Chat(chat)) => break assert_eq!(chat.text, "the end"),
+                Some(_) => {}
+                None => panic!("{:?} for one who only reads", frame.kind),
+            },
+            Got::Closed(code, reason) => panic!("{code:?} {reason}"),
+        }
+    }
+    server.stop();
+}

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, client::client_with_config};
 
-pub const BOTH: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
+pub(crate) const BOTH: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
 
 enum Wire {
     Tcp(TcpStream, Decoder),
@@ -24,24 +24,24 @@ enum Wire {
 
 /// What came.
 #[derive(Debug)]
-pub enum Got {
+pub(crate) enum Got {
     Frame(Frame),
     /// A close frame or a Bye, or the end of the stream without one.
     Closed(Option<u16>, String),
 }
 
 /// One end of a connection to a server.
-pub struct Peer {
+pub(crate) struct Peer {
     wire: Wire,
     /// As the server sees it.
-    pub address: SocketAddr,
-    pub stream: u16,
+    pub(crate) address: SocketAddr,
+    pub(crate) stream: u16,
     sequence: u16,
     timestamp: u32,
 }
 
 /// A hello of an ordinary participant of the room `room`.
-pub fn hello(name: &str, room: &str) -> Hello {
+pub(crate) fn hello(name: &str, room: &str) -> Hello {
     Hello {
         version_min: 1,
         version_max: 1,
@@ -53,17 +53,17 @@ pub fn hello(name: &str, room: &str) -> Hello {
     }
 }
 
-pub fn chat(text: &str) -> Message {
+pub(crate) fn chat(text: &str) -> Message {
     Message::Chat(Chat { from: String::new(), text: text.to_owned() })
 }
 
-pub fn keep_alive() -> Frame {
+pub(crate) fn keep_alive() -> Frame {
     AudioPacket::keep_alive().frame(0, 0, 0)
 }
 
 impl Peer {
     /// A connection that has not said hello.
-    pub fn connect(server: &Server, transport: Transport) -> Self {
+    pub(crate) fn connect(server: &Server, transport: Transport) -> Self {
         match transport {
             Transport::Tcp => Self::over(TcpStream::connect(server.tcp()).unwrap(), transport),
             Transport::WebSocket => Self::over(TcpStream::connect(server.websocket()).unwrap(), transport),
@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// The same over a stream that is connected already.
-    pub fn over(stream: TcpStream, transport: Transport) -> Self {
+    pub(crate) fn over(stream: TcpStream, transport: Transport) -> Self {
         stream.set_nodelay(true).unwrap();
         let address = stream.local_addr().unwrap();
         let wire = match transport {
@@ -90,13 +90,13 @@ impl Peer {
     }
 
     /// Says hello and takes the welcome.
-    pub fn join(server: &Server, transport: Transport, name: &str, room: &str) -> (Self, Welcome) {
+    pub(crate) fn join(server: &Server, transport: Transport, name: &str, room: &str) -> (Self, Welcome) {
         let mut peer = Self::connect(server, transport);
         let welcome = peer.enter(name, room);
         (peer, welcome)
     }
 
-    pub fn enter(&mut self, name: &str, room: &str) -> Welcome {
+    pub(crate) fn enter(&mut self, name: &str, room: &str) -> Welcome {
         self.tell(&Message::Hello(hello(name, room)));
         let welcome = self.until("a welcome", |frame| match Message::decode(frame).unwrap() {
             Some(Message::Welcome(welcome)) => Some(welcome),
@@ -106,16 +106,16 @@ impl Peer {
         welcome
     }
 
-    pub fn tell(&mut self, message: &Message) {
+    pub(crate) fn tell(&mut self, message: &Message) {
         self.send(&message.frame(self.stream, 0));
     }
 
-    pub fn send(&mut self, frame: &Frame) {
+    pub(crate) fn send(&mut self, frame: &Frame) {
         self.send_bytes(frame.encode());
     }
 
     /// As they are; over a WebSocket as one binary message.
-    pub fn send_bytes(&mut self, bytes: Bytes) {
+    pub(crate) fn send_bytes(&mut self, bytes: Bytes) {
         match &mut self.wire {
             Wire::Tcp(stream, _) => stream.write_all(&bytes).unwrap(),
             Wire::WebSocket(websocket) => websocket.send(WsMessage::Binary(bytes)).unwrap(),
@@ -123,14 +123,14 @@ impl Peer {
     }
 
     /// Bytes that the other side may refuse before all of them are out.
-    pub fn try_bytes(&mut self, bytes: Bytes) {
+    pub(crate) fn try_bytes(&mut self, bytes: Bytes) {
         match &mut self.wire {
             Wire::Tcp(stream, _) => drop(stream.write_all(&bytes)),
             Wire::WebSocket(websocket) => drop(websocket.send(WsMessage::Binary(bytes))),
         }
     }
 
-    pub fn send_text(&mut self, text: &str) {
+    pub(crate) fn send_text(&mut self, text: &str) {
         match &mut self.wire {
             Wire::WebSocket(websocket) => websocket.send(WsMessage::text(text)).unwrap(),
             Wire::Tcp(..) => panic!("TCP has no text messages"),
@@ -138,16 +138,16 @@ impl Peer {
     }
 
     /// Bytes below the WebSocket, or the same as [`Peer::send_bytes`] over TCP.
-    pub fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         self.socket().write_all(bytes).unwrap();
     }
 
     /// Ends the sending side.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.socket().shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    pub fn socket(&mut self) -> &mut TcpStream {
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
         match &mut self.wire {
             Wire::Tcp(stream, _) => stream,
             Wire::WebSocket(websocket) => websocket.get_mut(),
@@ -155,12 +155,12 @@ impl Peer {
     }
 
     /// The next frame, or the end.
-    pub fn next(&mut self, deadline: Deadline) -> Got {
+    pub(crate) fn next(&mut self, deadline: Deadline) -> Got {
         self.try_next(deadline).unwrap_or_else(|| panic!("nothing came"))
     }
 
     /// The same; `None` if nothing came in time.
-    pub fn try_next(&mut self, deadline: Deadline) -> Option<Got> {
+    pub(crate) fn try_next(&mut self, deadline: Deadline) -> Option<Got> {
         self.socket().set_read_timeout(Some(deadline.left())).unwrap();
         let gone = |error: &dyn std::fmt::Display| Some(Got::Closed(None, error.to_string()));
         match &mut self.wire {
@@ -198,7 +198,7 @@ impl Peer {
     }
 
     /// Reads until `wanted` gives something.
-    pub fn until<T>(&mut self, waits_for: &str, mut wanted: impl FnMut(&Frame) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&mut self, waits_for: &str, mut wanted: impl FnMut(&Frame) -> Option<T>) -> T {
         let deadline = Deadline::new();
         loop {
             assert!(!deadline.passed(), "{waits_for}: not within {PATIENCE:?}");
@@ -215,12 +215,12 @@ impl Peer {
     }
 
     /// Reads until a control message for which `wanted` gives something.
-    pub fn until_message<T>(&mut self, waits_for: &str, wanted: impl Fn(Message) -> Option<T>) -> T {
+    pub(crate) fn until_message<T>(&mut self, waits_for: &str, wanted: impl Fn(Message) -> Option<T>) -> T {
         self.until(waits_for, |frame| Message::decode(frame).unwrap().and_then(&wanted))
     }
 
     /// Reads until the end of the connection and gives its code.
-    pub fn closed(&mut self) -> (Option<u16>, String) {
+    pub(crate) fn closed(&mut self) -> (Option<u16>, String) {
         let deadline = Deadline::new();
         loop {
             assert!(!deadline.passed(), "the end: not within {PATIENCE:?}");
@@ -231,21 +231,21 @@ impl Peer {
     }
 
     /// A whole picture of that many bytes; the server does not look into it.
-    pub fn picture(&mut self, number: u32, jpeg: &Bytes) {
+    pub(crate) fn picture(&mut self, number: u32, jpeg: &Bytes) {
         for chunk in VideoChunk::split(number, jpeg) {
             self.send(&chunk.frame(self.stream, chunk.index, 0));
         }
     }
 
     /// Sends a packet with the next sequence number.
-    pub fn audio(&mut self, packet: &AudioPacket) {
+    pub(crate) fn audio(&mut self, packet: &AudioPacket) {
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(960);
         self.send(&packet.frame(self.stream, self.sequence, self.timestamp));
     }
 
     /// Reads until sound (no silence) comes.
-    pub fn hears_sound(&mut self) {
+    pub(crate) fn hears_sound(&mut self) {
         self.until("sound", |frame| {
             (frame.kind == Kind::Audio).then(|| AudioPacket::decode(&frame.payload).unwrap()).filter(|p| p.level < 127)
         });
@@ -253,14 +253,14 @@ impl Peer {
 }
 
 /// A tone in packets of 20 ms.
-pub struct Voice(Tone, Encoder);
+pub(crate) struct Voice(Tone, Encoder);
 
 impl Voice {
-    pub fn new(hz: f64) -> Self {
+    pub(crate) fn new(hz: f64) -> Self {
         Self(Tone::new(hz, 0.25), Encoder::new(Prediction::Enabled).unwrap())
     }
 
-    pub fn packet(&mut self) -> AudioPacket {
+    pub(crate) fn packet(&mut self) -> AudioPacket {
         let mut frame = [0.0; FRAME_SAMPLES];
         self.0.fill(&mut frame);
         AudioPacket { level: level(&frame).min(126), opus: self.1.encode(&frame).unwrap() }

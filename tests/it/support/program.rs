@@ -16,21 +16,21 @@ enum Line {
 }
 
 /// A running program whose output is read line by line.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Receiver<Line>,
     what: String,
     /// Lines of stdout.
-    pub out: Vec<String>,
+    pub(crate) out: Vec<String>,
     /// Events on stderr.
-    pub records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Lines of stderr that are no events.
-    pub text: Vec<String>,
+    pub(crate) text: Vec<String>,
     ended: bool,
 }
 
 /// The program, not started, in an environment that no developer's settings change.
-pub fn sidetone(arguments: &[&str]) -> Command {
+pub(crate) fn sidetone(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidetone"));
     command.args(arguments);
     for name in ["NO_COLOR", "CLICOLOR_FORCE", "COLORTERM", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "USER"] {
@@ -55,11 +55,11 @@ fn read_lines(pipe: impl Read + Send + 'static, lines: Sender<Line>, wrap: fn(St
 }
 
 impl Program {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::spawn(sidetone(arguments))
     }
 
-    pub fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let what = format!("{command:?}");
         let mut child = command.spawn().unwrap();
@@ -69,11 +69,11 @@ impl Program {
         Self { child, lines, what, out: vec![], records: vec![], text: vec![], ended: false }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
@@ -95,7 +95,7 @@ impl Program {
     }
 
     /// The first event for which `wanted` gives something.
-    pub fn event<T>(&mut self, waits_for: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) fn event<T>(&mut self, waits_for: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
         let (deadline, mut seen) = (Deadline::new(), 0);
         loop {
             if let Some(found) = self.records[seen..].iter().find_map(|record| wanted(&record.event)) {
@@ -107,12 +107,20 @@ impl Program {
     }
 
     /// Waits for the event of that name.
-    pub fn named(&mut self, name: &str) -> Event {
+    pub(crate) fn named(&mut self, name: &str) -> Event {
         self.event(name, |event| (event.name() == name).then(|| event.clone()))
     }
 
+    /// Waits until there are `count` events of that name.
+    pub(crate) fn repeated(&mut self, name: &str, count: usize) {
+        let deadline = Deadline::new();
+        while self.records.iter().filter(|record| record.event.name() == name).count() < count {
+            assert!(self.pump(deadline, name), "{name}: fewer than {count} before the end\n{}", self.story());
+        }
+    }
+
     /// Waits for the first line on stdout.
-    pub fn first_line(&mut self) -> String {
+    pub(crate) fn first_line(&mut self) -> String {
         let deadline = Deadline::new();
         while self.out.is_empty() {
             assert!(self.pump(deadline, "a line on stdout"), "no line on stdout\n{}", self.story());
@@ -121,11 +129,11 @@ impl Program {
     }
 
     /// Waits for the end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.wait_within(PATIENCE)
     }
 
-    pub fn wait_within(&mut self, patience: Duration) -> ExitStatus {
+    pub(crate) fn wait_within(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Deadline::after(patience);
         while !self.ended {
             self.pump(deadline, "the end");
@@ -134,20 +142,20 @@ impl Program {
     }
 
     /// Waits for the end and gives the exit code.
-    pub fn code(&mut self) -> i32 {
+    pub(crate) fn code(&mut self) -> i32 {
         let status = self.wait();
         status.code().unwrap_or_else(|| panic!("{status}\n{}", self.story()))
     }
 
     /// Kilobytes in memory.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Everything that it said, for a failing test.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let records = self.records.iter().map(|r| format!("{} {}: {}", r.level, r.event.name(), r.message));
         let lines: Vec<_> = records.chain(self.text.iter().cloned()).chain(self.out.iter().cloned()).collect();
         let skipped = lines.len().saturating_sub(60);
@@ -163,19 +171,19 @@ impl Drop for Program {
 }
 
 /// A server on loopback that is ready.
-pub struct Server {
-    pub program: Program,
-    pub ready: Ready,
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) ready: Ready,
 }
 
 impl Server {
     /// On free ports, without mDNS.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&[])
     }
 
     /// With more arguments; a later `--port` counts.
-    pub fn with(arguments: &[&str]) -> Self {
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let mut all = vec!["server", "--no-mdns", "--log-format", "json", "--log-level", "debug"];
         for (flag, value) in [("--bind", "127.0.0.1"), ("--port", "0"), ("--websocket-port", "0")] {
             if !arguments.contains(&flag) {
@@ -189,19 +197,29 @@ impl Server {
         Self { program, ready }
     }
 
-    pub fn tcp(&self) -> SocketAddr {
+    pub(crate) fn tcp(&self) -> SocketAddr {
         self.ready.tcp[0]
     }
 
-    pub fn websocket(&self) -> SocketAddr {
+    pub(crate) fn websocket(&self) -> SocketAddr {
         self.ready.websocket[0]
     }
 
     /// Asks it to end, and waits: exit code 0, no stray text, and no event that says ERROR.
-    pub fn stop(mut self) -> Vec<Record> {
+    pub(crate) fn stop(mut self) -> Vec<Record> {
         self.program.signal(Signal::SIGTERM);
         assert_eq!(self.program.code(), 0, "{}", self.program.story());
         assert_eq!(self.program.text, Vec::<String>::new(), "{}", self.program.story());
         std::mem::take(&mut self.program.records)
     }
+}
+
+/// A client with JSON events.
+pub(crate) fn client(target: &str, arguments: &[&str]) -> Program {
+    let mut all = vec!["client", target, "--log-format", "json", "--log-level", "debug"];
+    if !arguments.contains(&"--name") {
+        all.extend(["--name", "carol"]);
+    }
+    all.extend(arguments);
+    Program::start(&all)
 }
