@@ -1,4 +1,4 @@
-//! The clocks of this machine: the one file of the crate that reads them. I/O.
+//! The clocks of this machine: the one file of the crate that reads them; durations as numbers and as people type them. I/O.
 
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use std::time::Duration;
@@ -52,6 +52,19 @@ pub fn sleep_until(deadline: Duration) {
     {}
 }
 
+/// A duration with a unit (`500ms`, `3s`, `1m 30s`); a plain number counts seconds.
+///
+/// # Errors
+/// What is allowed, for people.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; for instance 500ms, 3s, 1m 30s, or 2 for two seconds");
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(duration).map_err(|_| wrong())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +77,16 @@ mod tests {
         assert_eq!(periods(Duration::from_millis(59), Duration::from_millis(20)), 2);
         assert_eq!(media_ticks(Duration::from_millis(20)), 960);
         assert_eq!(media_ticks(Duration::from_secs(89_479)), 24_704);
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "-1", "-1s", "x", "1e99", "NaN"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! `sidetone client`.
 
-use super::{LogOptions, exit, parse_duration};
+use super::{LogOptions, exit};
 use crate::client::{self, Config, Mode, Outcome, TerminalKind};
+use crate::clock::parse_duration;
 use crate::device::{CameraSpec, MicrophoneSpec, SpeakerSpec};
 use crate::event::Event;
 use crate::net::dial::Target;

@@ -11,7 +11,6 @@ use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Real-time audio and video chat for terminals and browsers.
 #[derive(Debug, Parser)]
@@ -71,19 +70,6 @@ fn parse_format(text: &str) -> Result<Format, String> {
     }
 }
 
-/// A duration with a unit (`500ms`, `3s`, `1m 30s`); a plain number counts seconds.
-///
-/// # Errors
-/// What is allowed, for people.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; for instance 500ms, 3s, 1m 30s, or 2 for two seconds");
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
-    }
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(duration).map_err(|_| wrong())
-}
-
 /// Writes results to stdout. A reader that went away is no error of ours.
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -128,16 +114,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("1"), Ok(Duration::from_secs(1)));
-        assert_eq!(parse_duration("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "-1", "-1s", "x", "1e99", "NaN"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::scenario::folder::run_id;
 use crate::timeline::timeline;
 use crate::{probe, sockets};
 use clap::Args;
-use sidetone::cli::parse_duration;
+use sidetone::clock::parse_duration;
 use sidetone::event::Transport;
 use sidetone::net::dial::{self, Target};
 use std::collections::BTreeMap;

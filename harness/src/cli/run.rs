@@ -7,7 +7,7 @@ use crate::report::{Reporter, by_name};
 use crate::scenario::batch::{Destination, Interrupt};
 use crate::scenario::{Batch, Scenario, file, shipped};
 use clap::Args;
-use sidetone::cli::parse_duration;
+use sidetone::clock::parse_duration;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;

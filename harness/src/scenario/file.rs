@@ -214,7 +214,7 @@ fn resolve(spec: &str, prefix: &str, base: Option<&Path>) -> Result<String, Stri
 impl Raw {
     fn plan(self) -> Result<Plan, String> {
         let duration = |key: &str, text: &str| {
-            sidetone::cli::parse_duration(text).map(sidetone::clock::millis).map_err(|e| format!("{key}: {e}"))
+            sidetone::clock::parse_duration(text).map(sidetone::clock::millis).map_err(|e| format!("{key}: {e}"))
         };
         let clients = self.clients.into_iter().map(|c| ClientPlan {
             name: c.name,
