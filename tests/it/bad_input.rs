@@ -104,7 +104,13 @@ struct Case {
 const TCP: &[Transport] = &[Transport::Tcp];
 const WEBSOCKET: &[Transport] = &[Transport::WebSocket];
 
-const fn case(what: &'static str, over: &'static [Transport], joined: bool, close_code: u16, act: fn(&mut Peer)) -> Case {
+const fn case(
+    what: &'static str,
+    over: &'static [Transport],
+    joined: bool,
+    close_code: u16,
+    act: fn(&mut Peer),
+) -> Case {
     Case { what, over, joined, act, close_code }
 }
 
@@ -132,7 +138,9 @@ fn ada() -> Participant {
 }
 
 const CASES: &[Case] = &[
-    case("bytes that are no frame", &BOTH, false, 1002, |p| p.send_bytes(Bytes::from_static(&[0x00, 0xFF, 0x13, 0x37]))),
+    case("bytes that are no frame", &BOTH, false, 1002, |p| {
+        p.send_bytes(Bytes::from_static(&[0x00, 0xFF, 0x13, 0x37]))
+    }),
     case("HTTP on the TCP port", TCP, false, 1002, |p| p.send_raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     case("TLS on the TCP port", TCP, false, 1002, |p| p.send_raw(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3])),
     case("the end inside a header", TCP, false, 1002, |p| {
@@ -161,7 +169,9 @@ const CASES: &[Case] = &[
     case("a hello that is no JSON", &BOTH, false, 1002, |p| p.send(&frame(Kind::Hello, b"hello"))),
     case("a hello without a name", &BOTH, false, 1002, |p| p.send(&frame(Kind::Hello, b"{\"version_min\":1}"))),
     case("a second hello", &BOTH, true, 1002, |p| p.tell(&Message::Hello(hello("again", "lobby")))),
-    case("somebody joined, says a client", &BOTH, true, 1002, |p| p.tell(&Message::Joined(Joined { participant: ada() }))),
+    case("somebody joined, says a client", &BOTH, true, 1002, |p| {
+        p.tell(&Message::Joined(Joined { participant: ada() }))
+    }),
     case("somebody left, says a client", &BOTH, true, 1002, |p| {
         p.tell(&Message::Left(Left { stream: 1, name: "alice".to_owned() }));
     }),

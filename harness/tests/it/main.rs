@@ -1,4 +1,5 @@
 //! The integration tests: one binary.
 mod launch;
+mod sample;
 
 fn main() {}

@@ -9,8 +9,7 @@ const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (
 
 /// Both readers see a socket of the harness itself. If one is blind, nothing that it does not see means anything.
 pub(super) fn self_test(view: &mut View<'_>) -> Vec<Check> {
-    let check =
-        draft("harness.self_test", Layer::Harness, Side::Harness, "both socket readers see the harness's own socket");
+    let check = draft("harness.self_test", Layer::Harness, Side::Harness, "socket readers see our own socket");
     let tests = view.seen(|o| match o {
         Observation::SocketSelfTest { source, address, seen, owned, error } => {
             Some((*source, *address, *seen, *owned, error))
@@ -74,8 +73,7 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
 
 /// Bound where it was told to.
 pub(super) fn asked(view: &mut View<'_>) -> Vec<Check> {
-    let check =
-        draft("bind.asked", Layer::Bind, Side::Server, "bound on the asked addresses, one number for both families");
+    let check = draft("bind.asked", Layer::Bind, Side::Server, "bound where asked, one port number");
     let Some((line, tcp, websocket)) = view.ready() else {
         return vec![check.unknown("there is no ready line", vec![])];
     };
@@ -116,7 +114,7 @@ fn listens(rows: &[SocketRow], address: SocketAddr) -> Option<&SocketRow> {
 /// Each announced listener is in the kernel's table, and ours by pid and inode.
 pub(super) fn kernel(view: &mut View<'_>) -> Vec<Check> {
     let check = |reader: &str| {
-        let title = format!("every listener is in the kernel's table ({reader}) and the server's own");
+        let title = format!("listeners are in the kernel ({reader})");
         draft(format!("bind.kernel/{reader}"), Layer::Bind, Side::Server, title)
     };
     let Some((ready_line, tcp, websocket)) = view.ready() else {
@@ -168,7 +166,7 @@ fn listeners_of(rows: &[SocketRow], pid: u32) -> Vec<(SocketAddr, u64)> {
 
 /// netlink and `/proc` tell the same.
 pub(super) fn readers_agree(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("bind.readers_agree", Layer::Bind, Side::Harness, "netlink and /proc name the same listeners");
+    let check = draft("bind.readers_agree", Layer::Bind, Side::Harness, "netlink and /proc agree");
     let tables = (view.table("ready", TableSource::Netstat2), view.table("ready", TableSource::Proc));
     let (Ok((netlink_line, netlink)), Ok((proc_line, proc)), Some(pid)) = (tables.0, tables.1, view.pid(SERVER)) else {
         return vec![check.unknown("not both tables were read", vec![])];
@@ -185,8 +183,7 @@ pub(super) fn readers_agree(view: &mut View<'_>) -> Vec<Check> {
 
 /// The log claims just what the kernel has.
 pub(super) fn log_agrees(view: &mut View<'_>) -> Vec<Check> {
-    let check =
-        draft("bind.log_agrees", Layer::Log, Side::Server, "the log claims just the listeners that the kernel has");
+    let check = draft("bind.log_agrees", Layer::Log, Side::Server, "log and kernel agree on listeners");
     let bound = view.events(SERVER, |e| match e {
         Event::ListenerBound { address, .. } => Some(*address),
         _ => None,

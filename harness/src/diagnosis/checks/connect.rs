@@ -29,7 +29,7 @@ fn together(
 
 /// Each listener completes a connection.
 pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("tcp.connect", Layer::Tcp, Side::Server, "every listener completes a connection");
+    let check = draft("tcp.connect", Layer::Tcp, Side::Server, "listeners complete connections");
     let found = view.seen(|o| match o {
         Observation::Connect { address, errno, took_us } => Some(match errno {
             None => Ok(format!("{address} in {took_us} us")),

@@ -10,7 +10,7 @@ pub(super) fn browse(view: &mut View<'_>) -> Vec<Check> {
     if !view.evidence.plan.server.mdns {
         return vec![];
     }
-    let check = draft("discovery.browse", Layer::Discovery, Side::Server, "a browse finds the server and its ports");
+    let check = draft("discovery.browse", Layer::Discovery, Side::Server, "a browse finds the server's ports");
     let seen = view.first(|o| match o {
         Observation::Browse { found, expected_instance, error, took_ms, .. } => {
             Some((found, expected_instance, error, *took_ms))
@@ -51,8 +51,7 @@ pub(super) fn withdrawn(view: &mut View<'_>) -> Vec<Check> {
     if !view.evidence.plan.server.mdns {
         return vec![];
     }
-    let check =
-        draft("discovery.withdrawn", Layer::Discovery, Side::Server, "the announcement is taken back at the end");
+    let check = draft("discovery.withdrawn", Layer::Discovery, Side::Server, "the announcement is taken back");
     let announced = view.events(SERVER, |e| matches!(e, Event::MdnsAnnounced { .. }).then_some(()));
     let withdrawn = view.events(SERVER, |e| matches!(e, Event::MdnsWithdrawn { .. }).then_some(()));
     if announced.is_empty() {

@@ -6,7 +6,7 @@ use sidetone::event::Level;
 
 /// Every line of the event logs is an event.
 pub(super) fn structured(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("log.structured", Layer::Log, Side::Harness, "every line of the event logs can be read");
+    let check = draft("log.structured", Layer::Log, Side::Harness, "every log line is an event");
     let evidence = view.evidence;
     let logs = evidence.logs.iter().filter(|l| l.stream == "stderr");
     let unread: Vec<_> = logs

@@ -137,7 +137,7 @@ pub(super) fn speech(view: &mut View<'_>) -> Vec<Check> {
     let limit = view.evidence.plan.limits.correlation;
     let mut checks = Vec::new();
     for (line, (process, of, correlation, delay_ms)) in seen {
-        let title = format!("{process} hears {of}'s speech as it was sent");
+        let title = format!("{process} hears {of}'s speech");
         let check = draft(format!("media.speech/{process}"), Layer::Media, Side::Path, title);
         let id = view.cite(line);
         let message = format!("correlation {correlation:.3} after alignment by {delay_ms:.1} ms");
@@ -161,7 +161,7 @@ pub(super) fn speech(view: &mut View<'_>) -> Vec<Check> {
     let missing: Vec<_> =
         expected.filter(|c| checks.iter().all(|k| k.id != format!("media.speech/{}", c.name))).collect();
     for client in missing {
-        let title = format!("{} hears speech as it was sent", client.name);
+        let title = format!("{} hears the speech", client.name);
         let check = draft(format!("media.speech/{}", client.name), Layer::Media, Side::Path, title);
         let why = view.not_observed(&format!("the recording of {}", client.name));
         let ids = why.iter().map(|(line, _)| view.cite(*line)).collect();
@@ -244,7 +244,7 @@ pub(super) fn underruns(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
-    let title = format!("{}'s speaker never runs dry after filling", client.name);
+    let title = format!("{}'s speaker never runs dry", client.name);
     let check = draft(format!("media.underrun/{}", client.name), Layer::Media, Side::Client, title);
     let Some((line, _, whole)) = stats(view, &client.name) else {
         return check.unknown(format!("{} printed no statistics", client.name), vec![]);

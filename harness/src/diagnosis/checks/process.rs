@@ -124,7 +124,7 @@ const BROKEN: [&str; 6] =
 
 /// No panic, no sanitizer output, no core.
 pub(super) fn no_panic(view: &mut View<'_>) -> Vec<Check> {
-    let check = draft("process.no_panic", Layer::Process, Side::Server, "no panic, no sanitizer output, no core file");
+    let check = draft("process.no_panic", Layer::Process, Side::Server, "no panic, sanitizer report or core");
     let evidence = view.evidence;
     if evidence.logs.is_empty() {
         return vec![check.unknown("no log could be read", vec![])];
