@@ -9,4 +9,5 @@ mod http;
 mod rooms;
 mod slow_consumer;
 mod support;
+mod terminal;
 mod wire;
