@@ -19,10 +19,9 @@ fn start(arguments: &[&str]) -> Program {
 
 #[test]
 fn fail_names_the_holder_and_ends_with_3() {
-    for (flag, other, kind) in [
-        ("--port", "--websocket-port", ListenerKind::Tcp),
-        ("--websocket-port", "--port", ListenerKind::WebSocket),
-    ] {
+    for (flag, other, kind) in
+        [("--port", "--websocket-port", ListenerKind::Tcp), ("--websocket-port", "--port", ListenerKind::WebSocket)]
+    {
         let (_holder, port) = held();
         let mut program = start(&[flag, &port, other, "0"]);
         assert_eq!(program.code(), 3, "{}", program.story());

@@ -166,8 +166,10 @@ fn a_snapshot_shows_the_others_and_saves_their_pictures() {
     let (mut ada, _) = Peer::join(&server, Transport::WebSocket, "ada", "lobby");
     let encoded = jpeg::encode(&test_pattern("ada", 0)).unwrap();
     let saved = folder.path().join("pictures");
-    let mut program =
-        client(&tcp(&server), &["-S", "--color", "never", "--save-pictures", saved.to_str().unwrap(), "--stats", "json"]);
+    let mut program = client(
+        &tcp(&server),
+        &["-S", "--color", "never", "--save-pictures", saved.to_str().unwrap(), "--stats", "json"],
+    );
     ada.until_message("joined", |m| matches!(m, Message::Joined(_)).then_some(()));
     ada.picture(1, &encoded);
     assert_eq!(program.code(), 0, "{}", program.story());
@@ -213,8 +215,20 @@ fn statistics_have_the_names_of_w3c() {
     let report: Value = serde_json::from_str(line).unwrap();
     let stats = report["stats"].as_array().unwrap();
     let expected = [
-        ("inbound-audio", "inbound-rtp", &["packetsReceived", "bytesReceived", "concealedSamples", "concealmentEvents",
-            "totalSamplesReceived", "jitterBufferDelay", "jitterBufferEmittedCount", "packetsDiscarded"][..]),
+        (
+            "inbound-audio",
+            "inbound-rtp",
+            &[
+                "packetsReceived",
+                "bytesReceived",
+                "concealedSamples",
+                "concealmentEvents",
+                "totalSamplesReceived",
+                "jitterBufferDelay",
+                "jitterBufferEmittedCount",
+                "packetsDiscarded",
+            ][..],
+        ),
         ("outbound-audio", "outbound-rtp", &["packetsSent", "bytesSent"]),
         ("outbound-video", "outbound-rtp", &["framesSent", "framesEncoded"]),
         ("transport", "transport", &["bytesSent", "bytesReceived", "packetsSent", "packetsReceived"]),

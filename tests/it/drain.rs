@@ -24,7 +24,10 @@ fn a_signal_says_goodbye_to_all_and_frees_the_ports() {
         let draining = server.program.named("server.draining");
         assert_eq!(draining, Event::ServerDraining { signal: name.to_owned(), connections: 4 });
         let stopped = server.program.named("server.stopped");
-        assert!(matches!(stopped, Event::ServerStopped { connections_served: 4, connections_cut: 0, .. }), "{stopped:?}");
+        assert!(
+            matches!(stopped, Event::ServerStopped { connections_served: 4, connections_cut: 0, .. }),
+            "{stopped:?}"
+        );
         let closed = server.program.records.iter().filter(|r| r.event.name() == "listener.closed").count();
         assert_eq!(closed, 2);
         assert!(TcpStream::connect(server.tcp()).is_err(), "nothing listens any more");
@@ -76,7 +79,16 @@ fn a_ready_file_that_cannot_be_written_is_an_error() {
 #[test]
 fn without_json_the_ready_line_is_for_people() {
     let mut program = super::support::Program::start(&[
-        "server", "--no-mdns", "--bind", "127.0.0.1", "--port", "0", "--websocket-port", "0", "--name", "here",
+        "server",
+        "--no-mdns",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--websocket-port",
+        "0",
+        "--name",
+        "here",
     ]);
     let line = program.first_line();
     assert!(line.starts_with("here is ready: tcp 127.0.0.1:"), "{line}");

@@ -31,8 +31,7 @@ fn everybody_hears_the_others_and_not_themselves() {
     let server = Server::start();
     let tones = [440.0, 700.0, 1_100.0];
     let transports = [Transport::Tcp, Transport::WebSocket, Transport::Tcp];
-    let mut peers: Vec<_> =
-        (0..3).map(|i| Peer::join(&server, transports[i], &format!("p{i}"), "lobby").0).collect();
+    let mut peers: Vec<_> = (0..3).map(|i| Peer::join(&server, transports[i], &format!("p{i}"), "lobby").0).collect();
     let mut voices = tones.map(Voice::new);
     paced(FRAME, 100, |_| {
         for (peer, voice) in peers.iter_mut().zip(&mut voices) {
@@ -86,7 +85,8 @@ fn who_comes_who_goes_and_who_is_mute_is_announced() {
         assert_eq!((welcome.room.as_str(), welcome.version, welcome.audio.clock_rate), ("lobby", 1, 48_000));
         let (mut bob, welcome) = Peer::join(&server, Transport::Tcp, "bob", "lobby");
         assert_eq!(welcome.participants.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["ada"]);
-        let joined = ada.until_message("joined", |m| if let Message::Joined(j) = m { Some(j.participant) } else { None });
+        let joined =
+            ada.until_message("joined", |m| if let Message::Joined(j) = m { Some(j.participant) } else { None });
         assert_eq!((joined.name.as_str(), joined.stream, joined.muted), ("bob", bob.stream, false));
 
         bob.tell(&Message::Mute(Mute { stream: 999, muted: true }));
@@ -112,7 +112,8 @@ fn chat_names_its_sender_and_carries_no_control_characters() {
     let server = Server::start();
     let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
     let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "lobby");
-    let forged = Message::Chat(sidetone::protocol::Chat { from: "bob".to_owned(), text: "a\u{1b}[2Jb\u{202e}c\n".into() });
+    let forged =
+        Message::Chat(sidetone::protocol::Chat { from: "bob".to_owned(), text: "a\u{1b}[2Jb\u{202e}c\n".into() });
     ada.tell(&forged);
     let got = bob.until_message("chat", |m| if let Message::Chat(chat) = m { Some(chat) } else { None });
     assert_eq!((got.from.as_str(), got.text.as_str()), ("ada", "a\u{b7}[2Jb\u{b7}c\u{b7}"));

@@ -138,7 +138,8 @@ fn a_call_is_drawn_and_keys_are_obeyed() {
     terminal.press("thi there, q and m are letters x\u{7f}here");
     terminal.until("the line", |t| t.row(23).starts_with("> hi there, q and m are letters here"));
     terminal.press("\r");
-    let text = ada.until_message("chat", |m| if let Message::Chat(chat) = m { Some((chat.from, chat.text)) } else { None });
+    let text =
+        ada.until_message("chat", |m| if let Message::Chat(chat) = m { Some((chat.from, chat.text)) } else { None });
     assert_eq!(text, ("carol".to_owned(), "hi there, q and m are letters here".to_owned()));
     terminal.shows("carol: hi there");
     terminal.press("tnever sent");
@@ -222,7 +223,8 @@ fn names_and_chat_of_a_hostile_server_stay_text() {
     session.welcome(evil, evil);
     terminal.shows("\u{b7}]0;owned\u{b7}");
     session.tell(&Message::Chat(Chat { from: evil.to_owned(), text: format!("{evil} one") }));
-    session.tell(&Message::Joined(Joined { participant: Participant { stream: 3, name: evil.to_owned(), muted: true } }));
+    session
+        .tell(&Message::Joined(Joined { participant: Participant { stream: 3, name: evil.to_owned(), muted: true } }));
     terminal.shows("joined");
     session.picture(1, &jpeg::encode(&test_pattern("ada", 0)).unwrap());
     terminal.until("a picture", |t| t.coloured() > 200);

@@ -4,8 +4,8 @@ pub(crate) mod fake;
 pub(crate) mod peer;
 pub(crate) mod program;
 
-pub(crate) use peer::{Got, Peer, chat, hello, keep_alive};
 pub(crate) use fake::Fake;
+pub(crate) use peer::{Got, Peer, chat, hello, keep_alive};
 pub(crate) use program::{Program, Server, client, sidetone};
 
 use sidetone::clock;
