@@ -172,7 +172,10 @@ async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::U
     let mut was_in = false;
     loop {
         let limit = patience.map_or(Duration::MAX, |p| (unconnected_since + p).saturating_sub(clock::monotonic()));
-        let linked = tokio::time::timeout(limit, link::connect(shared, backoff.attempt() + 1)).await;
+        let linked = tokio::select! {
+            linked = tokio::time::timeout(limit, link::connect(shared, backoff.attempt() + 1)) => linked,
+            () = session::told_to_leave(shared, commands) => return Outcome::Done,
+        };
         let problem = match linked {
             Err(_) => format!("{} did not answer in time", shared.config.target),
             Ok(Err(link::LinkError::Refused(refusal))) if !may_try_again(was_in, refusal.code) => {
@@ -202,7 +205,7 @@ async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::U
         shared.config.log.emit(Event::ClientReconnecting { attempt: backoff.attempt() + 1, delay_ms });
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = session::told_to_leave(commands) => return Outcome::Done,
+            () = session::told_to_leave(shared, commands) => return Outcome::Done,
         }
     }
 }

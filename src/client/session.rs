@@ -102,12 +102,14 @@ fn report_joined(shared: &Shared, welcome: &Welcome) {
     });
 }
 
-/// Resolves when the person wants to go; other wishes are of no use without a connection.
-pub(super) async fn told_to_leave(commands: &mut mpsc::UnboundedReceiver<Command>) {
+/// Resolves when the person wants to go. Who mutes without a connection is mute in the next one; a chat line has nobody
+/// to go to.
+pub(super) async fn told_to_leave(shared: &Shared, commands: &mut mpsc::UnboundedReceiver<Command>) {
     loop {
         match commands.recv().await {
             Some(Command::Leave) => return,
-            Some(Command::ToggleMute | Command::Chat(_)) => {}
+            Some(Command::ToggleMute) => toggle_mute(shared),
+            Some(Command::Chat(_)) => lock(&shared.room).say("* not sent: there is no connection".to_owned()),
             None => std::future::pending().await,
         }
     }
@@ -118,10 +120,7 @@ async fn obey(shared: &Shared, commands: &mut mpsc::UnboundedReceiver<Command>) 
     while let Some(command) = commands.recv().await {
         match command {
             Command::Leave => drop(shared.leave("left")),
-            Command::ToggleMute => {
-                let muted = !shared.muted.fetch_xor(true, Ordering::Relaxed);
-                shared.tell(&Message::Mute(Mute { stream: 0, muted }));
-            }
+            Command::ToggleMute => toggle_mute(shared),
             Command::Chat(text) => {
                 lock(&shared.room).say(format!("{}: {text}", shared.config.name));
                 shared.tell(&Message::Chat(Chat { from: String::new(), text }));
@@ -129,6 +128,11 @@ async fn obey(shared: &Shared, commands: &mut mpsc::UnboundedReceiver<Command>) 
         }
     }
     std::future::pending::<()>().await;
+}
+
+fn toggle_mute(shared: &Shared) {
+    let muted = !shared.muted.fetch_xor(true, Ordering::Relaxed);
+    shared.tell(&Message::Mute(Mute { stream: 0, muted }));
 }
 
 /// `Ok`: the peer ended or the connection is gone; `Err`: we end it, with a close code.

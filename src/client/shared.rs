@@ -93,11 +93,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
+        let status = format!("connecting to {}", config.target);
         Self {
             config,
             started: clock::monotonic(),
             playout: Mutex::new(Playout::new()),
-            room: Mutex::default(),
+            room: Mutex::new(Room { status, ..Room::default() }),
             link: Mutex::default(),
             muted: AtomicBool::new(false),
             leaving: AtomicBool::new(false),

@@ -92,25 +92,24 @@ impl Heard {
     }
 }
 
+/// What an offender does.
+type Act = fn(&mut Peer);
+/// What is odd about a hello.
+type Change = fn(&mut Hello);
+
 struct Case {
     what: &'static str,
     over: &'static [Transport],
     /// Whether the offender is in the room already.
     joined: bool,
-    act: fn(&mut Peer),
+    act: Act,
     close_code: u16,
 }
 
 const TCP: &[Transport] = &[Transport::Tcp];
 const WEBSOCKET: &[Transport] = &[Transport::WebSocket];
 
-const fn case(
-    what: &'static str,
-    over: &'static [Transport],
-    joined: bool,
-    close_code: u16,
-    act: fn(&mut Peer),
-) -> Case {
+const fn case(what: &'static str, over: &'static [Transport], joined: bool, close_code: u16, act: Act) -> Case {
     Case { what, over, joined, act, close_code }
 }
 
@@ -139,7 +138,7 @@ fn ada() -> Participant {
 
 const CASES: &[Case] = &[
     case("bytes that are no frame", &BOTH, false, 1002, |p| {
-        p.send_bytes(Bytes::from_static(&[0x00, 0xFF, 0x13, 0x37]))
+        p.send_bytes(Bytes::from_static(&[0x00, 0xFF, 0x13, 0x37]));
     }),
     case("HTTP on the TCP port", TCP, false, 1002, |p| p.send_raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     case("TLS on the TCP port", TCP, false, 1002, |p| p.send_raw(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3])),
@@ -170,7 +169,7 @@ const CASES: &[Case] = &[
     case("a hello without a name", &BOTH, false, 1002, |p| p.send(&frame(Kind::Hello, b"{\"version_min\":1}"))),
     case("a second hello", &BOTH, true, 1002, |p| p.tell(&Message::Hello(hello("again", "lobby")))),
     case("somebody joined, says a client", &BOTH, true, 1002, |p| {
-        p.tell(&Message::Joined(Joined { participant: ada() }))
+        p.tell(&Message::Joined(Joined { participant: ada() }));
     }),
     case("somebody left, says a client", &BOTH, true, 1002, |p| {
         p.tell(&Message::Left(Left { stream: 1, name: "alice".to_owned() }));
@@ -238,7 +237,7 @@ fn a_bad_peer_is_closed_with_the_right_code_and_nobody_else_notices() {
 
 #[test]
 fn what_is_unusual_but_allowed_keeps_the_connection() {
-    let allowed: [(&str, fn(&mut Peer)); 6] = [
+    let allowed: [(&str, Act); 6] = [
         ("a kind of a later version", |p| p.send(&frame(Kind::Unknown(0x7F), b"{}"))),
         ("an unknown field", |p| p.send(&frame(Kind::Mute, b"{\"muted\":true,\"later\":1}"))),
         ("a chat line of 4096 bytes", |p| p.tell(&chat(&"x".repeat(4_096)))),
@@ -261,7 +260,7 @@ fn what_is_unusual_but_allowed_keeps_the_connection() {
 
 #[test]
 fn a_hello_is_refused_with_the_reason() {
-    let refused: [(RefusalCode, fn(&mut Hello)); 10] = [
+    let refused: [(RefusalCode, Change); 10] = [
         (RefusalCode::VersionUnsupported, |h| (h.version_min, h.version_max) = (2, 9)),
         (RefusalCode::VersionUnsupported, |h| (h.version_min, h.version_max) = (0, 0)),
         (RefusalCode::NameInvalid, |h| h.name.clear()),
@@ -374,10 +373,11 @@ fn who_says_nothing_is_sent_away() {
         assert_eq!((code, reason.as_str()), (Some(1008), "no hello within 5 s"));
     }
     assert_eq!((rest(slow), rest(idle)), (String::new(), String::new()));
-    server.program.event("the half head", |event| match event {
-        Event::ConnectionMalformed { peer, .. } => Some(assert_eq!(*peer, address)),
+    let blamed = server.program.event("the half head", |event| match event {
+        Event::ConnectionMalformed { peer, .. } => Some(*peer),
         _ => None,
     });
+    assert_eq!(blamed, address);
     let records = server.stop();
     assert_eq!(blames(&records, address).len(), 1);
     assert_eq!(blames(&records, quiet).len(), 0, "a connection without a byte breaks no rule");

@@ -1,4 +1,6 @@
 //! The integration tests: one binary, against the real `sidetone` program on loopback.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be, helpers included")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests pick the one event or message that they wait for")]
 
 mod bad_input;
 mod binding;
@@ -9,4 +11,5 @@ mod http;
 mod rooms;
 mod slow_consumer;
 mod support;
+mod terminal;
 mod wire;

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// What a connection may have waiting: the control queue, 100 ms of sound, two pictures of each other sender.
 const MOST_QUEUED: u64 = 256 * 1_024 + 70_000 + 5 * 1_600 + 2 * 70_000;
 
+/// Tenths of a second that it goes on.
+const ROUNDS: u32 = 115;
+
 /// Takes ten seconds: the server's patience.
 #[test]
 fn a_peer_that_does_not_read_is_closed_and_costs_little() {
@@ -26,7 +29,6 @@ fn a_peer_that_does_not_read_is_closed_and_costs_little() {
     let line = "x".repeat(4_000);
     let (before, mut most) = (server.program.resident(), 0);
     let (mut lines, mut pictures) = (0, 0);
-    const ROUNDS: u32 = 115;
     paced(Duration::from_millis(100), ROUNDS, |i| {
         ada.picture(i, &picture);
         ada.tell(&chat(&line));
@@ -61,6 +63,7 @@ fn a_peer_that_does_not_read_is_closed_and_costs_little() {
         _ => None,
     });
     assert_eq!(code, 1013);
-    bob.until_message("left", |m| if let Message::Left(left) = m { Some(assert_eq!(left.name, "slow")) } else { None });
+    let left = bob.until_message("left", |m| if let Message::Left(left) = m { Some(left.name) } else { None });
+    assert_eq!(left, "slow");
     server.stop();
 }

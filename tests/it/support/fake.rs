@@ -76,14 +76,4 @@ impl Session {
             }
         }
     }
-
-    /// Reads until that message.
-    pub(crate) fn until(&mut self, waits_for: &str, wanted: impl Fn(Message) -> bool) {
-        while let Some(frame) = self.next() {
-            if Message::decode(&frame).unwrap().is_some_and(&wanted) {
-                return;
-            }
-        }
-        panic!("{waits_for}: not before the end");
-    }
 }
