@@ -117,7 +117,7 @@ fn listens(rows: &[SocketRow], address: SocketAddr) -> Option<&SocketRow> {
 pub(super) fn kernel(view: &mut View<'_>) -> Vec<Check> {
     let check = |reader: &str| {
         let title = format!("every listener is in the kernel's table ({reader}) and the server's own");
-        draft(format!("bind.kernel/{reader}"), Layer::Bind, Side::Server, title)
+        draft(format!("bind.kernel/{}", reader.trim_start_matches('/')), Layer::Bind, Side::Server, title)
     };
     let Some((ready_line, tcp, websocket)) = view.ready() else {
         return vec![check("netlink").unknown("there is no ready line", vec![])];
