@@ -132,6 +132,12 @@ impl Announcement {
 pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, MdnsError> {
     let links = link::open(&advert.interfaces)?;
     let service = Service::new(advert, &hostname(), std::process::id())?;
+    let system = |doing: &str, error: &dyn fmt::Display| MdnsError::System {
+        doing: doing.to_owned(),
+        reason: error.to_string(),
+    };
+    let (stop, stopped) = UnixStream::pair().map_err(|error| system("socketpair", &error))?;
+    // from here on all descriptors are open: whoever counts them waits for this event
     report(Event::MdnsRegistering {
         service: SERVICE.to_owned(),
         instance: advert.instance.clone(),
@@ -139,11 +145,6 @@ pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, Mdn
         port: advert.port,
     });
     let addresses = links.iter().map(|link| link.tell(&advert.addresses)).collect();
-    let system = |doing: &str, error: &dyn fmt::Display| MdnsError::System {
-        doing: doing.to_owned(),
-        reason: error.to_string(),
-    };
-    let (stop, stopped) = UnixStream::pair().map_err(|error| system("socketpair", &error))?;
     let (end, ended) = channel();
     let instance = Arc::new(Mutex::new(advert.instance.clone()));
     let running = Running {
