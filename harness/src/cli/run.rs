@@ -2,6 +2,7 @@
 
 use super::{colour, command_line, fail, print, print_and_exit, say};
 use crate::diagnosis::outcome::exit;
+use crate::launch::{Capture, Launch, Launcher, Stream};
 use crate::report::text::Text;
 use crate::report::{Reporter, by_name};
 use crate::scenario::batch::{Destination, Interrupt};
@@ -13,6 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+/// For a program that is asked for its version.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Run scenarios: launch, observe, diagnose, report.
 #[derive(Debug, Args)]
@@ -66,7 +70,7 @@ impl Run {
         if self.list {
             return print_and_exit(&list(), exit::GOOD);
         }
-        let batch = match self.batch() {
+        let mut batch = match self.batch() {
             Ok(batch) => batch,
             Err(reason) => return fail(exit::USAGE, reason),
         };
@@ -74,6 +78,7 @@ impl Run {
             Ok(runtime) => runtime,
             Err(error) => return fail(exit::HARNESS, error),
         };
+        batch.sidetone_version = runtime.block_on(version_of(&batch.harness, &batch.sidetone));
         let code = runtime.block_on(self.perform(&batch));
         // a probe that hangs in the system must not hold up the end
         runtime.shutdown_timeout(Duration::from_millis(100));
@@ -156,7 +161,7 @@ impl Run {
             seed: self.seed.unwrap_or_else(rand::random),
             root: self.out.clone(),
             keep: usize::from(self.keep),
-            sidetone_version: version_of(&sidetone),
+            sidetone_version: None,
             sidetone,
             harness,
             command: command_line(),
@@ -193,11 +198,22 @@ fn on_path(name: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| p.is_file())
 }
 
-/// `sidetone 0.1.0`, or `None` if it cannot be asked.
-fn version_of(sidetone: &Path) -> Option<String> {
-    let output = std::process::Command::new(sidetone).arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
+/// `0.1.0`, or `None` if it cannot be asked. Whatever the program does instead of answering is ended.
+async fn version_of(harness: &Path, sidetone: &Path) -> Option<String> {
+    // nothing is kept of what it prints
+    let launcher = Launcher { supervisor_exe: harness.to_owned(), log_dir: "/dev".into() };
+    let capture = Capture { stdout: "null".to_owned(), stderr: "null".to_owned(), limit_bytes: 0 };
+    let launch = Launch { capture, ..Launch::new("version", sidetone).args(["--version"]) };
+    let mut process = launcher.launch(&launch).await.ok()?;
+    let line = process.wait_for_line(Stream::Stdout, |_| true, PATIENCE).await.ok();
+    let exit = match process.wait(PATIENCE).await {
+        Some(exit) => exit,
+        None => process.stop(PATIENCE).await,
+    };
+    drop(process.finish(PATIENCE).await);
+    let text = line?.text;
+    let version = text.trim().strip_prefix("sidetone ").unwrap_or(text.trim()).to_owned();
+    (exit.code == Some(0) && !version.is_empty()).then_some(version)
 }
 
 fn list() -> String {

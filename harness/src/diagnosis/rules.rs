@@ -2,10 +2,13 @@
 //!
 //! To add one: an entry in [`crate::cause::CAUSES`], a function here, a line in [`RULES`], evidence in a test.
 
+use super::checks::media::{Hearing, hearing};
+use super::checks::picture::NOTHING_CAME;
+use super::summary::and;
 use super::view::{SERVER, View};
 use crate::cause::by_code;
 use crate::evidence::{
-    Check, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation, Status,
+    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation, Status,
 };
 use sidetone::event::Event;
 
@@ -21,7 +24,11 @@ pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
     for rule in RULES {
         let open: Vec<Check> = checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect();
         let Some((finding, explained)) = rule(view, &open) else { continue };
-        for check in checks.iter_mut().filter(|c| explained.contains(&c.id)) {
+        let follows = |c: &&mut Check| {
+            let open = c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
+            open && explained.contains(&c.id)
+        };
+        for check in checks.iter_mut().filter(follows) {
             check.caused_by = Some(finding.cause.clone());
         }
         findings.push(finding);
@@ -58,18 +65,52 @@ fn refuted(statement: &str, decided_by: &str, evidence: Vec<EvidenceId>) -> Hypo
     }
 }
 
-/// What the server got of each speaker, by its own log at the end of the session.
-fn received(view: &mut View<'_>) -> (u64, u64, Vec<EvidenceId>) {
-    let left = view.events(SERVER, |e| match e {
-        Event::SessionLeft { inbound, pictures_received, .. } => Some((inbound.packets_received, *pictures_received)),
-        _ => None,
-    });
-    let (packets, pictures) = left.iter().fold((0, 0), |sum, (_, _, p)| (sum.0 + p.0, sum.1 + p.1));
-    let cited = left.iter().filter(|(_, _, p)| p.0 + p.1 > 0).map(|(log, line, _)| view.cite_log(log, line)).collect();
-    (packets, pictures, cited)
+/// What the server counted by its own log at the end of each session, and where it says so.
+#[derive(Default)]
+struct Counted {
+    sound_in: u64,
+    sound_out: u64,
+    pictures_in: u64,
+    pictures_out: u64,
+    /// Sessions in which something came in.
+    senders: Vec<EvidenceId>,
+    all: Vec<EvidenceId>,
 }
 
-fn contradiction(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn counted(view: &mut View<'_>) -> Counted {
+    let mut sum = Counted::default();
+    let left = view.events(SERVER, |e| match e {
+        Event::SessionLeft { inbound, pictures_received, audio_sent, pictures_sent, .. } => {
+            Some((inbound.packets_received, *pictures_received, *audio_sent, *pictures_sent))
+        }
+        _ => None,
+    });
+    for (log, line, (sound, pictures, sound_out, pictures_out)) in left {
+        let id = view.cite_log(log, line);
+        sum.sound_in += sound;
+        sum.pictures_in += pictures;
+        sum.sound_out += sound_out;
+        sum.pictures_out += pictures_out;
+        if sound + pictures > 0 {
+            sum.senders.push(id.clone());
+        }
+        sum.all.push(id);
+    }
+    sum
+}
+
+/// Where it was lost: the server itself says whether it sent anything.
+fn lost_where(what: &str, sent: u64, counted: &Counted) -> Hypothesis {
+    let state = if sent == 0 { HypothesisState::Refuted } else { HypothesisState::Open };
+    Hypothesis {
+        statement: format!("{what} were lost between the server and the clients"),
+        state,
+        decided_by: format!("the server's own count at the end of each session: {sent} sent"),
+        evidence: counted.all.clone(),
+    }
+}
+
+fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     let log = failed(checks, "bind.log_agrees").first().copied()?;
     let kernel = failed(checks, "bind.kernel/");
     // one reader alone could be blind; both deny it, and both passed their self-test
@@ -83,9 +124,9 @@ fn contradiction(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<
     if let Some(kernel) = kernel.first() {
         chain.push(link("netlink and /proc both deny it, and both see the harness's own socket", &kernel.evidence)?);
     }
-    let mut finding = finding("log.contradicts_observation", log.message.clone(), chain, vec![])?;
+    let summary = format!("{}; a client that is sent there is refused", log.message);
+    let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
     finding.confidence = if denied { Confidence::High } else { Confidence::Medium };
-    let _ = view;
     Some((finding, explained))
 }
 
@@ -96,58 +137,97 @@ fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     Some((finding("resource.fd_limit", summary, chain, vec![])?, vec![leak.id.clone()]))
 }
 
-fn echo(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let hearing = failed(checks, "media.hears/");
-    let selves: Vec<_> = hearing.iter().copied().filter(|c| c.message.contains("hears itself")).collect();
-    let first = selves.first()?;
-    let chain: Option<Vec<_>> = selves.iter().map(|c| link(c.message.clone(), &c.evidence)).collect();
-    let summary = format!("the wrong mix reaches {} of the listeners: {}", selves.len(), first.message);
-    Some((finding("media.echo", summary, chain?, vec![])?, ids(&hearing)))
+/// Every recorded client with its check and what it hears wrongly, where that check fails.
+fn heard<'a, 'c>(view: &View<'a>, checks: &'c [Check]) -> Vec<(&'a ClientPlan, &'c Check, Hearing)> {
+    let failed = failed(checks, "media.hears/");
+    let clients = view.evidence.plan.clients.iter();
+    let heard = clients.filter_map(|client| {
+        let check = failed.iter().find(|c| c.id == format!("media.hears/{}", client.name))?;
+        Some((client, *check, hearing(view, client)?))
+    });
+    heard.collect()
+}
+
+fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let heard = heard(view, checks);
+    let selves: Vec<_> = heard.iter().filter_map(|(client, check, h)| Some((*client, *check, h.own?))).collect();
+    let names: Vec<_> = selves.iter().map(|(client, ..)| client.name.as_str()).collect();
+    let told: Vec<_> =
+        selves.iter().map(|(c, _, (hz, db))| format!("{}'s own {hz} Hz comes back at {db:.1} dBFS", c.name)).collect();
+    let chain: Option<Vec<_>> = selves.iter().map(|(_, c, _)| link(c.message.clone(), &c.evidence)).collect();
+    let who = match names.as_slice() {
+        [] => return None,
+        [one] => format!("{one} hears itself"),
+        _ => format!("{} hear themselves", and(&names)),
+    };
+    let summary = format!("{who}: the wrong mix reaches them ({})", told.join(", "));
+    let explained = heard.iter().map(|(_, check, _)| check.id.clone()).collect();
+    Some((finding("media.echo", summary, chain?, vec![])?, explained))
 }
 
 fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let hearing = failed(checks, "media.hears/");
-    let silent: Vec<_> = hearing.iter().copied().filter(|c| c.message.contains("is silent")).collect();
-    let first = silent.first()?;
-    let (packets, _, cited) = received(view);
-    if packets == 0 {
+    let heard = heard(view, checks);
+    let silent: Vec<_> = heard.iter().filter(|(_, _, h)| h.silent).map(|(client, check, _)| (client, *check)).collect();
+    let names: Vec<_> = silent.iter().map(|(client, _)| client.name.as_str()).collect();
+    let counted = counted(view);
+    if names.is_empty() || counted.sound_in == 0 {
         return None;
     }
-    let chain = vec![
-        link(format!("the server received {packets} packets from the speakers"), &cited)?,
-        link(first.message.clone(), &first.evidence)?,
+    let mut chain = vec![
+        link(format!("the server received {} packets from the speakers", counted.sound_in), &counted.senders)?,
+        link(format!("it sent {} packets to the listeners", counted.sound_out), &counted.all)?,
     ];
-    let hypotheses =
-        vec![refuted("the microphones sent nothing", "the server's own count at the end of each session", cited)];
-    let summary = format!("{packets} packets of sound reached the server, and {} listeners hear nothing", silent.len());
-    let mut explained = ids(&silent);
-    explained.extend(ids(&failed(checks, "media.underrun/")));
-    explained.extend(ids(&failed(checks, "media.concealment/")));
+    for (_, check) in &silent {
+        chain.push(link(check.message.clone(), &check.evidence)?);
+    }
+    let hypotheses = vec![
+        refuted("the microphones sent nothing", "the server's own count at the end of each session", counted.senders.clone()),
+        lost_where("the packets", counted.sound_out, &counted),
+    ];
+    let who = if heard.len() == silent.len() && silent.len() > 1 { "nobody hears anything".to_owned() } else {
+        format!("{} {} nothing", and(&names), if names.len() == 1 { "hears" } else { "hear" })
+    };
+    let summary = format!(
+        "{who}: {} packets of sound reached the server, it sent {}, and what {} recorded is silent",
+        counted.sound_in,
+        counted.sound_out,
+        and(&names)
+    );
+    let mut explained: Vec<_> = silent.iter().map(|(_, check)| check.id.clone()).collect();
+    for name in names {
+        explained.extend(["underrun", "concealment"].map(|what| format!("media.{what}/{name}")));
+    }
     Some((finding("media.silence", summary, chain, hypotheses)?, explained))
 }
 
 fn no_pictures(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     let unseen = failed(checks, "media.picture/");
     let first = unseen.first()?;
-    let (_, pictures, cited) = received(view);
+    let counted = counted(view);
     let arrived = view.first(|o| matches!(o, Observation::Picture { .. }).then_some(()));
-    if pictures == 0 || arrived.is_some() {
+    if counted.pictures_in == 0 || arrived.is_some() {
         return None;
     }
     let chain = vec![
-        link(format!("the server received {pictures} whole pictures"), &cited)?,
+        link(format!("the server received {} whole pictures", counted.pictures_in), &counted.senders)?,
+        link(format!("it sent {} to the others", counted.pictures_out), &counted.all)?,
         link(first.message.clone(), &first.evidence)?,
     ];
-    let hypotheses =
-        vec![refuted("the cameras sent nothing", "the server's own count at the end of each session", cited)];
-    let summary = format!("{pictures} pictures reached the server, and none of them any client");
+    let hypotheses = vec![
+        refuted("the cameras sent nothing", "the server's own count at the end of each session", counted.senders.clone()),
+        lost_where("the pictures", counted.pictures_out, &counted),
+    ];
+    let summary = format!(
+        "nobody sees anybody: {} pictures reached the server, it sent {}, and none reached a client",
+        counted.pictures_in, counted.pictures_out
+    );
     let mut explained = ids(&unseen);
     explained.extend(ids(&failed(checks, "media.snapshot/")));
-    explained.extend(
-        checks
-            .iter()
-            .filter(|c| c.id.starts_with("process.exit/") && c.message.contains("no picture"))
-            .map(|c| c.id.clone()),
-    );
+    // a snapshot that waits for a picture in vain ends with a code of its own
+    let in_vain = view.seen(|o| match o {
+        Observation::ProcessExited { process, code: Some(NOTHING_CAME), .. } => Some(format!("process.exit/{process}")),
+        _ => None,
+    });
+    explained.extend(in_vain.into_iter().map(|(_, id)| id));
     Some((finding("media.no_video_frame", summary, chain, hypotheses)?, explained))
 }

@@ -24,17 +24,12 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         }
     };
     let sentence = match (status, findings.first()) {
-        (Status::Fail, Some(finding)) => {
-            let follow = checks.iter().filter(|c| c.caused_by.as_ref() == Some(&finding.cause)).count();
-            let more: Vec<_> = findings[1..].iter().map(|f| f.summary.as_str()).collect();
-            let more = if more.is_empty() { String::new() } else { format!("; besides, {}", more.join("; ")) };
-            let checks = if follow == 1 { "check fails" } else { "checks fail" };
-            format!("{}: {follow} {checks} because of it{more}", finding.summary)
-        }
+        (Status::Fail, Some(finding)) => explained(finding, &findings[1..], checks),
         (Status::Fail, None) => match first(Status::Fail) {
             Some(check) => format!("{}: {}{}", check.title, check.message, others(Status::Fail)),
             None => "a check failed".to_owned(),
         },
+        (Status::Unknown, _) if interruption(evidence).is_some() => cut_short(evidence, checks),
         (Status::Unknown, _) => match first(Status::Unknown) {
             Some(check) => format!(
                 "nothing failed, but this could not be checked: {}: {}{}",
@@ -51,6 +46,35 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         (Status::Pass | Status::Skip, _) => healthy(evidence, checks),
     };
     Verdict { status, sentence }
+}
+
+/// The first cause with what follows from it, the other causes, and that there are failures without a known cause.
+fn explained(finding: &Finding, others: &[Finding], checks: &[Check]) -> String {
+    let follow = checks.iter().filter(|c| c.caused_by.as_ref() == Some(&finding.cause)).count();
+    let more: Vec<_> = others.iter().map(|f| f.summary.as_str()).collect();
+    let more = if more.is_empty() { String::new() } else { format!("; besides, {}", more.join("; ")) };
+    let checks_fail = if follow == 1 { "check fails" } else { "checks fail" };
+    let apart: Vec<_> = checks.iter().filter(|c| c.status == Status::Fail && c.caused_by.is_none()).collect();
+    let apart = match apart.as_slice() {
+        [] => String::new(),
+        [one] => format!("; apart from that: {}: {}", one.title, one.message),
+        [first, ..] => format!("; {} checks fail apart from that, the first: {}: {}", apart.len(), first.title, first.message),
+    };
+    format!("{}: {follow} {checks_fail} because of it{more}{apart}", finding.summary)
+}
+
+fn interruption(evidence: &Evidence) -> Option<&str> {
+    evidence.observations().find_map(|(_, o)| match o {
+        Observation::Interrupted { reason } => Some(reason.as_str()),
+        _ => None,
+    })
+}
+
+fn cut_short(evidence: &Evidence, checks: &[Check]) -> String {
+    let reason = interruption(evidence).unwrap_or_default();
+    let count = |status: Status| checks.iter().filter(|c| c.status == status).count();
+    let (passed, open) = (count(Status::Pass), count(Status::Unknown));
+    format!("cut short: {reason}; nothing had failed until then: {passed} checks passed, {open} could not be made")
 }
 
 fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
@@ -76,7 +100,8 @@ fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
     )
 }
 
-fn and(words: &[&str]) -> String {
+/// `a, b and c`.
+pub(super) fn and(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [one] => (*one).to_owned(),

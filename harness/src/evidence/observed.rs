@@ -44,7 +44,7 @@ pub struct RunInfo {
     pub command: Vec<String>,
     /// Version of the harness.
     pub harness_version: String,
-    /// What `sidetone --version` said; `None`: it could not be asked.
+    /// What `sidetone --version` says, without the name; `None`: it could not be asked.
     pub sidetone_version: Option<String>,
 }
 

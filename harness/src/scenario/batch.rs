@@ -139,9 +139,9 @@ impl Batch {
         progress: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Done, BatchError> {
         let started = now_rfc3339();
-        let run_id = folder::run_id(&started);
-        let folder = folder::create(&self.root, &run_id)
+        let claim = folder::create(&self.root, &folder::run_id(&started))
             .map_err(|error| BatchError::Folder { path: self.root.clone(), error })?;
+        let (run_id, folder) = (claim.run_id(), claim.path.clone());
         let mut problems = Vec::new();
         let mut interrupt = None;
         let (mut summaries, mut shown) = (Vec::new(), Vec::new());
@@ -185,6 +185,7 @@ impl Batch {
         }
         let mut done = Done { report, folder, problems, stdout: Vec::new(), interrupt };
         self.write(&mut done);
+        drop(claim);
         Ok(done)
     }
 

@@ -1,6 +1,6 @@
 //! Where runs are written: `reports/20261122T213000Z/`, `reports/latest`, the newest ten kept.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,42 @@ pub fn run_id(rfc3339: &str) -> String {
     format!("{digits}Z")
 }
 
+/// The folder of a run that is being written. While it lives, [`prune`] leaves the folder alone.
+#[derive(Debug)]
+pub struct Claim {
+    /// Where.
+    pub path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Claim {
+    /// The name of the run: unique below its root.
+    pub fn run_id(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
 /// Makes the folder of a run below `root`; a second run of the same second gets `-2`.
 ///
 /// # Errors
 /// `root` cannot be made or written.
-pub fn create(root: &Path, run_id: &str) -> io::Result<PathBuf> {
+pub fn create(root: &Path, run_id: &str) -> io::Result<Claim> {
     fs::create_dir_all(root)?;
     for attempt in 1..1_000 {
         let name = if attempt == 1 { run_id.to_owned() } else { format!("{run_id}-{attempt}") };
-        match fs::create_dir(root.join(&name)) {
+        let path = root.join(name);
+        match fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map(|()| root.join(name)),
+            result => return result.map(|()| Claim { _lock: lock(&path), path }),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "a thousand runs in one second"))
+}
+
+/// Ends with the process, whatever ends it. `None`: somebody holds it, or this file system has no locks.
+fn lock(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    file.try_lock().is_ok().then_some(file)
 }
 
 /// Points `latest` at a run, in one step.
@@ -38,7 +60,8 @@ pub fn point_latest(root: &Path, folder: &Path) -> io::Result<()> {
     fs::rename(&unfinished, root.join("latest"))
 }
 
-/// Removes all but the newest `keep` runs; anything that is not named like a run stays.
+/// Removes all but the newest `keep` runs; anything that is not named like a run stays, and so does a run that another
+/// harness is writing or removing.
 ///
 /// # Errors
 /// An old run cannot be removed.
@@ -56,7 +79,12 @@ pub fn prune(root: &Path, keep: usize) -> io::Result<()> {
         (time.to_owned(), number)
     });
     let old = runs.len().saturating_sub(keep.max(1));
-    runs[..old].iter().try_for_each(fs::remove_dir_all)
+    for run in &runs[..old] {
+        if let Some(_claimed) = lock(run) {
+            fs::remove_dir_all(run)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_run(name: &str) -> bool {
@@ -77,7 +105,12 @@ mod tests {
     fn the_newest_runs_stay_and_strangers_too() {
         let root = tempfile::tempdir().unwrap();
         let ids = ["20261122T213000Z", "20261122T213001Z", "20261122T213001Z", "20261122T213002Z"];
-        let folders: Vec<_> = ids.iter().map(|id| create(root.path(), id).unwrap()).collect();
+        let claims: Vec<_> = ids.iter().map(|id| create(root.path(), id).unwrap()).collect();
+        assert_eq!(claims[2].run_id(), "20261122T213001Z-2");
+        let folders: Vec<_> = claims.iter().map(|c| c.path.clone()).collect();
+        prune(root.path(), 1).unwrap();
+        assert!(folders.iter().all(|f| f.is_dir()), "runs that are being written");
+        drop(claims);
         fs::create_dir(root.path().join("sample")).unwrap();
         point_latest(root.path(), &folders[2]).unwrap();
         point_latest(root.path(), &folders[3]).unwrap();

@@ -284,6 +284,11 @@ impl Run {
         if client.snapshot {
             let delay = self.setup.plan.duration_ms.saturating_sub(1_000).max(500);
             args.extend(["--snapshot".to_owned(), "--snapshot-delay".to_owned(), format!("{delay}ms")]);
+            // when the others have left no picture can come
+            if !client.args.iter().any(|a| a == "--timeout" || a.starts_with("--timeout=")) {
+                let patience = self.setup.plan.duration_ms.max(2_000);
+                args.extend(["--timeout".to_owned(), format!("{patience}ms")]);
+            }
         }
         args.extend(client.args.iter().cloned());
         Ok(args)

@@ -5,7 +5,7 @@ use crate::evidence::{Check, Layer, Observation, Side, SocketRow, TableSource};
 use sidetone::event::Event;
 use std::net::SocketAddr;
 
-const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (TableSource::Proc, "proc")];
+const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (TableSource::Proc, "/proc")];
 
 /// Both readers see a socket of the harness itself. If one is blind, nothing that it does not see means anything.
 pub(super) fn self_test(view: &mut View<'_>) -> Vec<Check> {
@@ -115,7 +115,7 @@ fn listens(rows: &[SocketRow], address: SocketAddr) -> Option<&SocketRow> {
 pub(super) fn kernel(view: &mut View<'_>) -> Vec<Check> {
     let check = |reader: &str| {
         let title = format!("listeners are in the kernel ({reader})");
-        draft(format!("bind.kernel/{reader}"), Layer::Bind, Side::Server, title)
+        draft(format!("bind.kernel/{}", reader.trim_start_matches('/')), Layer::Bind, Side::Server, title)
     };
     let Some((ready_line, tcp, websocket)) = view.ready() else {
         return vec![check("netlink").unknown("there is no ready line", vec![])];

@@ -7,6 +7,10 @@ use sidetone::event::{Event, UnderrunCause};
 
 /// Percent of the time in which some task waited for a processor, from which on the machine counts as busy.
 const SHORT_OF_PROCESSORS: f64 = 5.0;
+/// dBFS that stand for no power at all.
+const SILENCE: f64 = -200.0;
+/// A recording below so many dBFS is silent.
+const SILENT: f64 = -90.0;
 
 /// The mixer ticks at its rate.
 pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
@@ -77,52 +81,82 @@ fn tones_heard<'a>(view: &View<'a>, client: &'a ClientPlan) -> impl Iterator<Ite
     all.filter_map(|c| Some((c.name.as_str(), tone_of(c)?)))
 }
 
-fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
-    let title = format!("{} hears {} and not itself", client.name, client.hears.join(" and "));
-    let check = draft(format!("media.hears/{}", client.name), Layer::Media, Side::Path, title);
-    let recording = view.first(|o| match o {
+/// What a listener's recording shows that it should not.
+#[derive(Debug)]
+pub(in crate::diagnosis) struct Hearing {
+    /// The observation that says so.
+    pub(in crate::diagnosis) line: usize,
+    /// Frequency and level of its own tone, where it is heard.
+    pub(in crate::diagnosis) own: Option<(f64, f64)>,
+    /// Name, frequency and level of each tone that is missing.
+    pub(in crate::diagnosis) missing: Vec<(String, f64, f64)>,
+    /// Whether there is no sound at all.
+    pub(in crate::diagnosis) silent: bool,
+    /// What is as it should be, and the whole recording, in words.
+    told: Vec<String>,
+    heard: String,
+}
+
+/// What a client hears, if it was recorded.
+pub(in crate::diagnosis) fn hearing(view: &View<'_>, client: &ClientPlan) -> Option<Hearing> {
+    let (line, (seconds, rms_db, strongest_hz, tones)) = view.first(|o| match o {
         Observation::Recording { process, seconds, rms_db, strongest_hz, tones, .. } if *process == client.name => {
             Some((*seconds, *rms_db, *strongest_hz, tones))
         }
         _ => None,
-    });
-    let Some((line, (seconds, rms_db, strongest_hz, tones))) = recording else {
-        let why = view.not_observed(&format!("the recording of {}", client.name));
-        let ids = why.iter().map(|(line, _)| view.cite(*line)).collect();
-        return check.unknown(why.map_or_else(|| "there is no recording".to_owned(), |(_, why)| why), ids);
-    };
-    let ids = vec![view.cite(line)];
+    })?;
     let limits = &view.evidence.plan.limits;
-    let level = |hz: f64| tones.iter().find(|t| (t.hz - hz).abs() < 0.5).map_or(-200.0, |t| t.db);
-    let mut problems = Vec::new();
-    let mut told = Vec::new();
+    let level = |hz: f64| tones.iter().find(|t| (t.hz - hz).abs() < 0.5).map_or(SILENCE, |t| t.db);
+    let mut hearing = Hearing {
+        line,
+        own: None,
+        missing: Vec::new(),
+        silent: rms_db < SILENT,
+        told: Vec::new(),
+        heard: if rms_db < SILENT {
+            format!("its recording of {seconds:.1} s is silent")
+        } else {
+            format!("its recording of {seconds:.1} s has {rms_db:.1} dBFS, the strongest tone is {strongest_hz:.0} Hz")
+        },
+    };
     let mut faintest = 0.0_f64;
     for (name, hz) in tones_heard(view, client) {
         let db = level(hz);
         faintest = faintest.min(db);
-        told.push(format!("{name}'s {hz} Hz at {db:.1} dBFS"));
+        hearing.told.push(format!("{name}'s {hz} Hz at {db:.1} dBFS"));
         if db < limits.tone_at_least_db {
-            problems.push(format!("does not hear {name}: {hz} Hz at {db:.1} dBFS"));
+            hearing.missing.push((name.to_owned(), hz, db));
         }
     }
     if let Some(own) = tone_of(client) {
-        let down = faintest - level(own);
-        told.push(format!("its own {own} Hz {down:.1} dB below"));
-        if down < limits.own_tone_down_db {
-            problems.push(format!("hears itself: its own {own} Hz at {:.1} dBFS", level(own)));
+        let db = level(own);
+        hearing.told.push(format!("its own {own} Hz {:.1} dB below", faintest - db));
+        // where the others are missing, the own tone is compared with what they should have
+        if faintest.max(limits.tone_at_least_db) - db < limits.own_tone_down_db {
+            hearing.own = Some((own, db));
         }
     }
-    if problems.is_empty() {
-        return check.pass(told.join(", "), ids);
-    }
-    let heard = if rms_db < -90.0 {
-        format!("its recording of {seconds:.1} s is silent")
-    } else {
-        format!("its recording of {seconds:.1} s has {rms_db:.1} dBFS, the strongest tone is {strongest_hz:.0} Hz")
+    Some(hearing)
+}
+
+fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
+    let title = format!("{} hears {} and not itself", client.name, client.hears.join(" and "));
+    let check = draft(format!("media.hears/{}", client.name), Layer::Media, Side::Path, title);
+    let Some(hearing) = hearing(view, client) else {
+        let why = view.not_observed(&format!("the recording of {}", client.name));
+        let ids = why.iter().map(|(line, _)| view.cite(*line)).collect();
+        return check.unknown(why.map_or_else(|| "there is no recording".to_owned(), |(_, why)| why), ids);
     };
-    let message = format!("{} {}; {heard}", client.name, problems.join(" and "));
+    let ids = vec![view.cite(hearing.line)];
+    let own = hearing.own.map(|(hz, db)| format!("hears itself: its own {hz} Hz at {db:.1} dBFS"));
+    let level = |db: f64| if db <= SILENCE { "not at all".to_owned() } else { format!("at {db:.1} dBFS") };
+    let missing = hearing.missing.iter().map(|(name, hz, db)| format!("does not hear {name}: {hz} Hz {}", level(*db)));
+    let problems: Vec<_> = own.into_iter().chain(missing).collect();
+    if problems.is_empty() {
+        return check.pass(hearing.told.join(", "), ids);
+    }
     check.fail(
-        message,
+        format!("{} {}; {}", client.name, problems.join(", and "), hearing.heard),
         ids,
         "listen to the recordings in this folder; compare what the server got (session.left) with what it sent",
     )
@@ -271,7 +305,8 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         return check.pass(format!("none; {filling} callbacks while the first packets were on their way"), ids);
     }
     if told.is_empty() {
-        let message = format!("nothing was received for more than half a second, {starved} times");
+        let times = if starved == 1 { "once".to_owned() } else { format!("{starved} times") };
+        let message = format!("nothing was received for more than half a second, {times}");
         return check.fail(message, ids, "see whether the server sends at all (session.left, audio_sent)");
     }
     let lost_samples: u64 =

@@ -6,8 +6,8 @@ mod bind;
 mod connect;
 mod discovery;
 mod log;
-mod media;
-mod picture;
+pub(super) mod media;
+pub(super) mod picture;
 mod process;
 mod resource;
 

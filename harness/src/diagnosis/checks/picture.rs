@@ -7,6 +7,8 @@ use crate::evidence::{Check, ClientPlan, Layer, Observation, Side};
 const HUE_TOLERANCE: f32 = 15.0;
 /// The least share of a printed snapshot that must not be blank.
 const INK: f64 = 0.1;
+/// Exit code of a client that was connected and got nothing in time.
+pub(in crate::diagnosis) const NOTHING_CAME: i32 = 6;
 
 /// Each sees the others' pictures.
 pub(super) fn pictures(view: &mut View<'_>) -> Vec<Check> {
@@ -32,11 +34,12 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
     });
     let remedy = "compare pictures_received and pictures_sent of the server's session.left events";
     let Some((line, ((width, height), hue, expected_hue, ssim))) = seen else {
-        // the file is written at the client's end: that a client that ended well wrote none means that none came
+        // the file is written at the client's end: that a client that ended well, or because nothing came, wrote none
+        // means that none came
         let why = view.not_observed(&format!("the picture of {other} at {}", client.name));
         let ids: Vec<_> = why.iter().map(|(line, _)| view.cite(*line)).collect();
         let ended_well = view.first(|o| match o {
-            Observation::ProcessExited { process, code: Some(0), .. } if *process == client.name => Some(()),
+            Observation::ProcessExited { process, code: Some(0 | NOTHING_CAME), .. } if *process == client.name => Some(()),
             _ => None,
         });
         return match (why, ended_well) {

@@ -104,7 +104,9 @@ fn exit(view: &mut View<'_>, process: &str) -> Check {
         }
         (Some(code), _) => {
             let last = view.evidence.log(process, "stderr").and_then(|log| Some((log, log.lines.last()?)));
-            let said = last.map_or_else(String::new, |(_, line)| format!(": {}", line.text.trim()));
+            let said = last.map_or_else(String::new, |(_, line)| {
+                format!(": {}", line.record.as_ref().map_or_else(|| line.text.trim(), |r| r.message.as_str()))
+            });
             ids.extend(last.map(|(log, line)| view.cite_log(log, line)));
             let remedy = format!("read the log of {process}; exit codes are listed by `sidetone --help`");
             check.fail(format!("exit code {code}{said}"), ids, remedy)
