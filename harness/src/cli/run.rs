@@ -212,7 +212,8 @@ async fn version_of(harness: &Path, sidetone: &Path) -> Option<String> {
     };
     drop(process.finish(PATIENCE).await);
     let text = line?.text;
-    let version = text.trim().strip_prefix("sidetone ").unwrap_or(text.trim()).to_owned();
+    let text = text.trim();
+    let version = text.strip_prefix("sidetone ").unwrap_or(text).to_owned();
     (exit.code == Some(0) && !version.is_empty()).then_some(version)
 }
 

@@ -8,7 +8,8 @@ use super::summary::and;
 use super::view::{SERVER, View};
 use crate::cause::by_code;
 use crate::evidence::{
-    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation, Status,
+    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation,
+    Status,
 };
 use sidetone::event::Event;
 
@@ -181,10 +182,16 @@ fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         chain.push(link(check.message.clone(), &check.evidence)?);
     }
     let hypotheses = vec![
-        refuted("the microphones sent nothing", "the server's own count at the end of each session", counted.senders.clone()),
+        refuted(
+            "the microphones sent nothing",
+            "the server's own count at the end of each session",
+            counted.senders.clone(),
+        ),
         lost_where("the packets", counted.sound_out, &counted),
     ];
-    let who = if heard.len() == silent.len() && silent.len() > 1 { "nobody hears anything".to_owned() } else {
+    let who = if heard.len() == silent.len() && silent.len() > 1 {
+        "nobody hears anything".to_owned()
+    } else {
         format!("{} {} nothing", and(&names), if names.len() == 1 { "hears" } else { "hear" })
     };
     let summary = format!(
@@ -214,7 +221,11 @@ fn no_pictures(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<St
         link(first.message.clone(), &first.evidence)?,
     ];
     let hypotheses = vec![
-        refuted("the cameras sent nothing", "the server's own count at the end of each session", counted.senders.clone()),
+        refuted(
+            "the cameras sent nothing",
+            "the server's own count at the end of each session",
+            counted.senders.clone(),
+        ),
         lost_where("the pictures", counted.pictures_out, &counted),
     ];
     let summary = format!(

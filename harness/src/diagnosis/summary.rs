@@ -58,7 +58,9 @@ fn explained(finding: &Finding, others: &[Finding], checks: &[Check]) -> String 
     let apart = match apart.as_slice() {
         [] => String::new(),
         [one] => format!("; apart from that: {}: {}", one.title, one.message),
-        [first, ..] => format!("; {} checks fail apart from that, the first: {}: {}", apart.len(), first.title, first.message),
+        [first, ..] => {
+            format!("; {} checks fail apart from that, the first: {}: {}", apart.len(), first.title, first.message)
+        }
     };
     format!("{}: {follow} {checks_fail} because of it{more}{apart}", finding.summary)
 }

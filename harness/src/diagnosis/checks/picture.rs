@@ -39,7 +39,9 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
         let why = view.not_observed(&format!("the picture of {other} at {}", client.name));
         let ids: Vec<_> = why.iter().map(|(line, _)| view.cite(*line)).collect();
         let ended_well = view.first(|o| match o {
-            Observation::ProcessExited { process, code: Some(0 | NOTHING_CAME), .. } if *process == client.name => Some(()),
+            Observation::ProcessExited { process, code: Some(0 | NOTHING_CAME), .. } if *process == client.name => {
+                Some(())
+            }
             _ => None,
         });
         return match (why, ended_well) {
