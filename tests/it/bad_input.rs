@@ -177,6 +177,9 @@ const CASES: &[Case] = &[
     case("a refusal from a client", &BOTH, true, 1002, |p| {
         p.tell(&Message::Refusal(Refusal { code: RefusalCode::ServerFull, message: String::new() }));
     }),
+    case("a goodbye that cannot be answered", &BOTH, true, 1002, |p| {
+        p.send(&frame(Kind::Bye, b"{\"code\":1005,\"reason\":\"\"}"));
+    }),
     case("sound of level 200", &BOTH, true, 1002, |p| p.send(&frame(Kind::Audio, &[200, 1, 2]))),
     case("sound without a packet", &BOTH, true, 1002, |p| p.send(&frame(Kind::Audio, &[5]))),
     case("chunk 3 of 3", &BOTH, true, 1002, |p| p.send(&chunk(3, 3, b"x"))),
