@@ -200,7 +200,7 @@ async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::U
         if !tries_left {
             return given_up;
         }
-        shared.set_status(format!("{problem}; trying again"));
+        shared.set_status(format!("trying again: {problem}"));
         let delay_ms = clock::millis(delay);
         shared.config.log.emit(Event::ClientReconnecting { attempt: backoff.attempt() + 1, delay_ms });
         tokio::select! {

@@ -161,14 +161,23 @@ fn compose(shared: &Shared, kind: TerminalKind, size: (u16, u16), line: Option<&
         canvas.set_text(Rect::new(0, row, columns, 1), said, Style::default());
     }
     let muted = if shared.muted.load(Ordering::Relaxed) { " MUTED" } else { "" };
-    let last = match line {
-        // the end of a long line is what one types at
-        Some(text) => {
-            let skip = (text.chars().count() + 3).saturating_sub(usize::from(columns));
-            format!("> {}", text.chars().skip(skip).collect::<String>())
-        }
-        None => format!("{}{muted}   m mute  t chat  q leave", room.status),
-    };
+    let last = line.map_or_else(|| status_line(columns, &room.status, muted), |text| typed_line(columns, text));
     canvas.set_text(Rect::new(0, rows.saturating_sub(1), columns, 1), &last, Style::default());
     canvas
+}
+
+/// The end of a long line is what one types at.
+fn typed_line(columns: u16, text: &str) -> String {
+    let skip = (text.chars().count() + 3).saturating_sub(usize::from(columns));
+    format!("> {}", text.chars().skip(skip).collect::<String>())
+}
+
+/// A long reason gives way to what the keys do and whether one is heard.
+fn status_line(columns: u16, status: &str, muted: &str) -> String {
+    let keys = format!("{muted}   m mute  t chat  q leave");
+    let left = usize::from(columns).saturating_sub(keys.len());
+    if status.chars().count() <= left {
+        return format!("{status}{keys}");
+    }
+    format!("{}...{keys}", status.chars().take(left.saturating_sub(3)).collect::<String>())
 }

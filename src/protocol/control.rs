@@ -265,7 +265,7 @@ impl Message {
     /// Reads a control frame; `None` for audio, video and unknown kinds.
     ///
     /// # Errors
-    /// [`WireError::Payload`] if the JSON is not of the kind's shape.
+    /// [`WireError::Payload`] if the JSON is not of the kind's shape, or a [`Bye`] has a code that no one may send.
     pub fn decode(frame: &Frame) -> Result<Option<Self>, WireError> {
         fn read<T: DeserializeOwned>(frame: &Frame) -> Result<T, WireError> {
             serde_json::from_slice(&frame.payload)
@@ -281,9 +281,17 @@ impl Message {
             Kind::Left => Self::Left(read(frame)?),
             Kind::Chat => Self::Chat(read(frame)?),
             Kind::Mute => Self::Mute(read(frame)?),
-            Kind::Bye => Self::Bye(read(frame)?),
+            Kind::Bye => Self::Bye(read(frame).and_then(check_bye)?),
             Kind::Audio | Kind::Video | Kind::Unknown(_) => return Ok(None),
         }))
+    }
+}
+
+/// The code is sent back as that of a close frame, where RFC 6455 (section 7.4) reserves some.
+fn check_bye(bye: Bye) -> Result<Bye, WireError> {
+    match bye.code {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(bye),
+        code => Err(WireError::Payload { kind: Kind::Bye.code(), reason: format!("{code} is no close code") }),
     }
 }
 

@@ -40,9 +40,12 @@ impl Terminal {
         let (sender, output) = channel();
         std::thread::spawn(move || {
             let mut chunk = [0; 4_096];
-            while let Ok(count) = reader.read(&mut chunk) {
-                if count == 0 || sender.send(chunk[..count].to_vec()).is_err() {
-                    return;
+            loop {
+                match reader.read(&mut chunk) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => return, // EIO: the program has ended
+                    Ok(count) if sender.send(chunk[..count].to_vec()).is_ok() => {}
+                    Ok(_) => return,
                 }
             }
         });

@@ -71,6 +71,7 @@ impl Session {
             }
             let mut chunk = [0; 4_096];
             match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.decoder.buffer().extend_from_slice(&chunk[..count]),
             }

@@ -175,6 +175,7 @@ impl Peer {
                 match stream.read(&mut chunk) {
                     Ok(0) => return Some(Got::Closed(None, "the stream ended".to_owned())),
                     Ok(count) => decoder.buffer().extend_from_slice(&chunk[..count]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
                     Err(error) => return gone(&error),
                 }
@@ -188,6 +189,7 @@ impl Peer {
                     Ok(WsMessage::Close(None)) => gone(&"a close frame without a code"),
                     Ok(WsMessage::Text(text)) => panic!("a text message from the server: {text}"),
                     Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_)) => continue,
+                    Err(WsError::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
                     Err(WsError::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                         None
                     }
