@@ -140,6 +140,8 @@ pub struct JitterBuffer {
     /// Samples that the reader takes at once: it needs so much before it is due.
     reading: i64,
     starts: u64,
+    /// Whether anything was played since the sender came or came back.
+    sounded: bool,
     packets_received: u64,
     packets_discarded: u64,
     delay_ticks: i64,
@@ -174,6 +176,7 @@ impl JitterBuffer {
             min_target: ticks(min_target.min(MAX_TARGET)),
             reading: 0,
             starts: 0,
+            sounded: false,
             packets_received: 0,
             packets_discarded: 0,
             delay_ticks: 0,
@@ -234,7 +237,7 @@ impl JitterBuffer {
         self.last_arrival.is_some()
     }
 
-    /// Times that playback began after filling.
+    /// Times that the first sound was played since the sender came or came back.
     pub const fn starts(&self) -> u64 {
         self.starts
     }
@@ -291,9 +294,14 @@ impl JitterBuffer {
         }
         self.delays.window.clear();
         self.cursor = i64::MIN;
-        self.state = State::Stopped;
+        self.stop();
         self.newest = i64::from(timestamp);
         self.newest
+    }
+
+    fn stop(&mut self) {
+        self.state = State::Stopped;
+        self.sounded = false;
     }
 
     fn pull_waiting(&mut self, now: i64) -> Pull {
@@ -306,7 +314,7 @@ impl JitterBuffer {
         }
         let Some((&position, _)) = self.entries.first_key_value() else {
             if self.has_stopped(now) {
-                self.state = State::Stopped;
+                self.stop();
             }
             return if self.state == State::Stopped { Pull::Idle } else { Pull::Silent };
         };
@@ -318,6 +326,9 @@ impl JitterBuffer {
         }
         if self.state == State::Filling {
             self.trim(now);
+        }
+        if !self.sounded {
+            self.sounded = true;
             self.starts += 1;
         }
         self.state = State::Playing;
@@ -333,7 +344,7 @@ impl JitterBuffer {
         }
         let Some((&position, first)) = self.entries.first_key_value() else {
             if self.has_stopped(now) {
-                self.state = State::Stopped;
+                self.stop();
                 return Pull::Idle;
             }
             self.starved = true;
@@ -519,6 +530,17 @@ mod tests {
         assert_eq!(buffer.pull(ms(1_765)), Pull::Silent, "held back");
         assert_eq!(id(&buffer.pull(ms(1_785))), Some(37), "due after 40 ms");
         assert_eq!(buffer.counters().packets_discarded, 0);
+        assert_eq!(buffer.starts(), 1);
+    }
+
+    #[test]
+    fn the_first_sound_after_a_silent_start_is_a_start() {
+        let mut buffer = JitterBuffer::new();
+        keep_alive(&mut buffer, 0, 1_000);
+        assert_eq!(buffer.pull(ms(1_050)), Pull::Silent);
+        assert_eq!(buffer.starts(), 0);
+        push(&mut buffer, 5, 1_100);
+        assert_eq!(id(&buffer.pull(ms(1_150))), Some(5));
         assert_eq!(buffer.starts(), 1);
     }
 

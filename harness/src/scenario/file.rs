@@ -196,7 +196,7 @@ fn explain(message: &str) -> String {
 fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|k| (strsim::jaro_winkler(k, asked), k))
-        .filter(|(like, _)| *like > 0.75)
+        .filter(|(like, k)| *like > 0.75 || strsim::osa_distance(k, asked) <= 1)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
 }
