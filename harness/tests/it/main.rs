@@ -1,4 +1,5 @@
 //! The integration tests: one binary.
 mod launch;
+mod tidy;
 
 fn main() {}
