@@ -1,4 +1,6 @@
 //! The command line: one clap struct a subcommand. I/O.
+//!
+//! * [`server`], [`client`], [`events`]: the subcommands; [`exit`]: the exit codes.
 
 pub mod client;
 pub mod events;

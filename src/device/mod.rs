@@ -2,6 +2,8 @@
 //!
 //! Files, generators and null devices; each is paced by its user like a real device: a microphone gives 20 ms every 20 ms, a
 //! speaker takes 10 ms every 10 ms.
+//!
+//! * `microphone`, `speaker`, `camera`: one file a kind.
 
 pub mod camera;
 pub mod microphone;

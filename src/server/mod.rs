@@ -2,7 +2,8 @@
 //!
 //! * `hub`: rooms and who is in them;
 //! * `connection`: one peer from hello to goodbye; `intake`: what it may send; `http`: the WebSocket port;
-//! * `mixer`: the thread that ticks every 20 ms; `metrics`: figures for Prometheus.
+//! * `mixer`: the thread that ticks every 20 ms; `metrics`: figures for Prometheus;
+//! * `counted`: bytes each way; `realtime`: how the mixer's thread is scheduled; `sabotage`: only for negative controls.
 
 mod connection;
 mod counted;

@@ -1,4 +1,6 @@
 //! The command line and the exit codes. I/O.
+//!
+//! * `run`, `probe`, `diagnose`: one file a subcommand.
 
 mod diagnose;
 mod probe;

@@ -2,6 +2,7 @@
 //!
 //! * [`checks`]: a const table of checks, one file a layer;
 //! * [`rules`]: a const table of rules, each names one cause from checks and evidence;
+//! * [`view`]: typed look-ups in the evidence, and citations;
 //! * [`summary`]: verdict, impact, flow, figures, recommendations;
 //! * [`outcome`]: exit code and aggregation of several reports.
 

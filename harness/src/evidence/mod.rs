@@ -2,6 +2,7 @@
 //!
 //! * [`observed`]: [`Evidence`], the input of the diagnosis. Saved as `evidence.json` it can be diagnosed again offline. What
 //!   nobody measured is absent or `None`, never false.
+//! * [`plan`]: what a run was meant to be;
 //! * [`concluded`]: [`Report`], the output: checks, findings, timeline. Every statement cites an [`EvidenceItem`].
 //! * [`ledger`]: where conclusions get their citations from.
 

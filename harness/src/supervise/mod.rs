@@ -12,6 +12,8 @@
 //!
 //! The supervisor leaves the harness's session, so neither Ctrl-C nor a SIGKILL to the harness's group reaches it. As the
 //! subreaper it becomes the parent of every descendant whose own parent dies, even of one that left the group.
+//!
+//! * `system`: what only Linux can do, and its stand-in elsewhere; `death_signal`: the kernel's own lifeline.
 
 #[cfg(target_os = "linux")]
 mod death_signal;

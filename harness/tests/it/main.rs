@@ -1,5 +1,6 @@
 //! The integration tests: one binary.
 mod launch;
 mod sample;
+mod tidy;
 
 fn main() {}
