@@ -1,4 +1,6 @@
 //! The integration tests: one binary.
 mod launch;
+mod place;
+mod sabotage;
 
 fn main() {}
