@@ -45,6 +45,10 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         },
         (Status::Pass | Status::Skip, _) => healthy(evidence, checks),
     };
+    let sentence = match (status, interruption(evidence)) {
+        (Status::Fail, Some(reason)) => format!("{sentence}; the run was cut short: {reason}"),
+        _ => sentence,
+    };
     Verdict { status, sentence }
 }
 

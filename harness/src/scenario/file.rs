@@ -240,6 +240,20 @@ impl Raw {
     }
 }
 
+/// The shortest call that says anything about its sound.
+const SHORTEST_CALL_MS: u64 = 1_000;
+
+/// Whether the call lasts long enough to be judged.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn long_enough(plan: &Plan) -> Result<(), String> {
+    if plan.clients.is_empty() || plan.duration_ms >= SHORTEST_CALL_MS {
+        return Ok(());
+    }
+    Err(format!("duration: {} ms is too short to judge a call; at least 1s", plan.duration_ms))
+}
+
 /// What TOML's grammar does not say.
 fn check(plan: &Plan) -> Result<(), String> {
     let fits = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -253,6 +267,7 @@ fn check(plan: &Plan) -> Result<(), String> {
         let (timeout, duration) = (plan.timeout_ms, plan.duration_ms);
         return Err(format!("timeout: {timeout} ms is not more than the duration, {duration} ms"));
     }
+    long_enough(plan)?;
     for port in ports(&plan.server.args) {
         port?;
     }

@@ -34,7 +34,8 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
     let ids = stats.iter().map(|(log, line, _)| view.cite_log(log, line)).collect();
     let message = format!("{ticks} of {expected} ticks, {late} later than 5 ms, the worst {worst} us");
     let fraction = ticks as f64 / expected.max(1) as f64;
-    vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction {
+    // one tick more or less is where the counting began and ended
+    vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction || ticks + 1 >= expected {
         check.pass(message, ids)
     } else {
         match excused(view, SERVER, expected.saturating_sub(ticks) * 20, &message) {
