@@ -143,7 +143,7 @@ fn compose(shared: &Shared, kind: TerminalKind, size: (u16, u16), line: Option<&
     let picture_rows = rows.saturating_sub(chat_rows + 1);
     let palette = Palette::best(kind.colors, kind.utf8);
     for (remote, tile) in room.others.values().zip(layout(room.others.len(), columns, picture_rows)) {
-        let place = tile.picture();
+        let (place, label) = tile.fitted();
         if let Some(picture) = &remote.picture {
             canvas.set_picture(place, picture, palette);
         } else {
@@ -151,7 +151,7 @@ fn compose(shared: &Shared, kind: TerminalKind, size: (u16, u16), line: Option<&
             canvas.set_text(middle, "  (no picture)", Style::default());
         }
         let muted = if remote.muted { " [muted]" } else { "" };
-        canvas.set_text(tile.label(), &format!(" {}{muted}", remote.name), Style::default());
+        canvas.set_text(label, &format!(" {}{muted}", remote.name), Style::default());
     }
     if room.others.is_empty() {
         let middle = Rect::new(0, picture_rows / 2, columns, 1);

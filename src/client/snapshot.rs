@@ -51,8 +51,9 @@ pub(super) fn print(shared: &Shared) -> String {
     let mut canvas = Canvas::new(terminal.columns, rows);
     let palette = Palette::best(terminal.colors, terminal.utf8);
     for ((name, picture), tile) in shown.iter().zip(layout(shown.len(), terminal.columns, rows)) {
-        canvas.set_picture(tile.picture(), picture, palette);
-        canvas.set_text(tile.label(), name, Style::default());
+        let (place, label) = tile.fitted();
+        canvas.set_picture(place, picture, palette);
+        canvas.set_text(label, name, Style::default());
     }
     let mut text = match terminal.colors {
         ColorMode::None => to_text(canvas.cells()),

@@ -97,7 +97,7 @@ fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, peer: SocketAddr,
             "/readyz" => readiness(hub),
             "/metrics" => typed("application/openmetrics-text; version=1.0.0; charset=utf-8", hub.metrics.text()),
             "/ws" => upgrade(hub, place, peer, request),
-            _ => landing(hub),
+            _ => landing(hub, request.headers().get(header::HOST)),
         }
     };
     let status = answer.status().as_u16();
@@ -143,24 +143,21 @@ fn readiness(hub: &Hub) -> Answer {
     text(StatusCode::OK, "ready\n")
 }
 
-fn landing(hub: &Hub) -> Answer {
-    let name: String = hub
-        .config
-        .name
-        .chars()
-        .map(|c| match c {
-            '<' => "&lt;".to_owned(),
-            '&' => "&amp;".to_owned(),
-            c => c.to_string(),
-        })
-        .collect();
+/// As text in HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+fn landing(hub: &Hub, host: Option<&HeaderValue>) -> Answer {
+    let name = escaped(&hub.config.name);
+    let host = host.and_then(|h| h.to_str().ok()).map_or_else(|| "HOST:PORT".to_owned(), escaped);
     typed(
         "text/html; charset=utf-8",
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>{name} - Sidetone</title>\n\
              <style>body{{font:1rem/1.6 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem}}</style>\n\
              <h1>{name}</h1><p>This is a Sidetone server. Join the call from a terminal:</p>\n\
-             <pre>sidetone client ws://<script>document.write(location.host)</script></pre>\n\
+             <pre>sidetone client ws://{host}</pre>\n\
              <p><a href=/healthz>health</a> &middot; <a href=/metrics>metrics</a></p></html>\n"
         ),
     )

@@ -25,6 +25,16 @@ impl Rect {
         Self { height: if self.height > 1 { self.height - 1 } else { self.height }, ..self }
     }
 
+    /// Places for a 4:3 picture in the middle of a tile and for the name right under it: cells are twice as high as wide.
+    #[must_use]
+    pub fn fitted(self) -> (Self, Self) {
+        let (picture, label) = (self.picture(), self.label());
+        let wanted = (u32::from(self.width) * 3).div_ceil(8);
+        let height = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, picture.height.max(1)).min(picture.height);
+        let y = picture.y + (picture.height - height) / 2;
+        (Self { y, height, ..picture }, Self { y: y + height, ..label })
+    }
+
     /// The part of a tile for the name: its last row; of height 0 if the tile is one row high.
     #[must_use]
     pub fn label(self) -> Self {
@@ -87,6 +97,19 @@ fn part(total: u16, parts: u16, index: u16) -> (u16, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_stands_right_under_its_picture() {
+        let (picture, label) = Rect::new(5, 2, 40, 30).fitted();
+        assert_eq!((picture, label), (Rect::new(5, 9, 40, 15), Rect::new(5, 24, 40, 1)));
+        for tile in [Rect::new(0, 0, 1, 1), Rect::new(0, 0, 200, 3), Rect::new(3, 4, 7, 2), Rect::new(0, 0, 0, 0)] {
+            let (picture, label) = tile.fitted();
+            assert!(
+                picture.y >= tile.y && label.y + label.height <= tile.y + tile.height,
+                "{tile:?} {picture:?} {label:?}"
+            );
+        }
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -143,7 +143,8 @@ impl Run {
                 let spare = scenario.plan.timeout_ms.saturating_sub(scenario.plan.duration_ms);
                 scenario.plan.duration_ms = ms;
                 scenario.plan.timeout_ms = ms.saturating_add(spare);
-                file::long_enough(&scenario.plan).map_err(|e| format!("--duration: {}: {e}", scenario.plan.scenario))?;
+                file::long_enough(&scenario.plan)
+                    .map_err(|e| format!("--duration: {}: {e}", scenario.plan.scenario))?;
             }
         }
         for (i, scenario) in scenarios.iter().enumerate() {

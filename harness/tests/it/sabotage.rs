@@ -85,7 +85,13 @@ async fn a_server_that_drops_pictures() {
         switch: "drop-pictures",
         cause: "media.no_video_frame",
         sentence: &["nobody sees anybody", "pictures reached the server, it sent 0"],
-        consequences: &["media.picture/a/b", "media.picture/b/a", "media.picture/c/a", "media.snapshot/c", "process.exit/c"],
+        consequences: &[
+            "media.picture/a/b",
+            "media.picture/b/a",
+            "media.picture/c/a",
+            "media.snapshot/c",
+            "process.exit/c",
+        ],
     })
     .await;
 }
