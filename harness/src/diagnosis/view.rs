@@ -176,6 +176,21 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Why a process cannot have completed what it writes at its end (recordings, pictures, statistics); `None`: it ended
+    /// by itself, with whatever code.
+    pub fn cut_off(&self, process: &str) -> Option<(usize, String)> {
+        self.first(|o| match o {
+            Observation::StillRunning { process: p, waited_ms, .. } if p == process => {
+                Some(format!("it did not end within {waited_ms} ms and was killed"))
+            }
+            Observation::ProcessExited { process: p, code: None, signal, .. } if p == process => Some(match signal {
+                Some(signal) => format!("it was ended by signal {signal}"),
+                None => "how it ended is not known".to_owned(),
+            }),
+            _ => None,
+        })
+    }
+
     /// Clients of the plan that were started.
     pub fn started_clients(&self) -> Vec<&'a ClientPlan> {
         self.evidence.plan.clients.iter().filter(|c| self.pid(&c.name).is_some()).collect()

@@ -109,7 +109,8 @@ fn snapshot_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     let ids = vec![view.cite(line)];
     let missing: Vec<_> = client.sees.iter().filter(|name| !tiles.contains(name)).cloned().collect();
     if !missing.is_empty() {
-        let message = format!("shows {}, not {}", tiles.join(" and "), missing.join(" and "));
+        let shown = if tiles.is_empty() { "nobody".to_owned() } else { tiles.join(" and ") };
+        let message = format!("shows {shown}, not {}", missing.join(" and "));
         return check.fail(message, ids, "see whether the missing ones sent pictures at all");
     }
     if ink < INK {

@@ -1,7 +1,8 @@
 //! Memory and descriptors of the server, at the end against the start.
 
-use crate::diagnosis::view::{View, draft};
+use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, Layer, Observation, Side};
+use sidetone::event::Event;
 
 struct Sample {
     line: usize,
@@ -19,6 +20,14 @@ fn sample(view: &View<'_>, moment: &str) -> Option<Sample> {
     Some(Sample { line, rss_bytes, descriptors })
 }
 
+fn is_joined(event: &Event) -> Option<()> {
+    matches!(event, Event::SessionJoined { .. }).then_some(())
+}
+
+fn is_left(event: &Event) -> Option<()> {
+    matches!(event, Event::SessionLeft { .. }).then_some(())
+}
+
 /// As many descriptors at the end as at the start.
 pub(super) fn descriptors(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("resource.descriptors", Layer::Resource, Side::Server, "no descriptor is left open");
@@ -27,6 +36,14 @@ pub(super) fn descriptors(view: &mut View<'_>) -> Vec<Check> {
     };
     let ids = vec![view.cite(start.line), view.cite(end.line)];
     let (start, end) = (start.descriptors, end.descriptors);
+    let (joined, left) = (view.events(SERVER, is_joined).len(), view.events(SERVER, is_left).len());
+    if end > start && left < joined {
+        let message = format!(
+            "{start} at the start, {end} at the end, when {} of {joined} sessions were still open",
+            joined - left
+        );
+        return vec![check.unknown(message, ids)];
+    }
     vec![if end <= start {
         check.pass(format!("{start} at the start, {end} after all had left"), ids)
     } else {
