@@ -52,6 +52,14 @@ pub const CAUSES: &[Cause] = &[
         remedy: "compare pictures_received and pictures_sent in the server's session.left events",
     },
     Cause {
+        code: "resource.disk_full",
+        layer: Layer::Resource,
+        title: "the disk is full",
+        explanation: "What the programs printed or recorded could not be written (ENOSPC). Whatever is missing or cut in \
+                      the files of this run says nothing about the programs.",
+        remedy: "free space there, or write elsewhere with --out FOLDER",
+    },
+    Cause {
         code: "resource.fd_limit",
         layer: Layer::Resource,
         title: "descriptors are leaked or used up",

@@ -59,6 +59,9 @@ impl Diagnose {
 
 fn read(path: &Path) -> Result<Evidence, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    if text.trim().is_empty() {
+        return Err("the file is empty".to_owned());
+    }
     let version = serde_json::from_str::<serde_json::Value>(&text)
         .map_err(|e| format!("not JSON: {e}"))?
         .get("schema_version")

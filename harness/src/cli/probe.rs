@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// The checks that a probe from outside can make.
-const CHECKS: [&str; 3] = ["tcp.connect", "http.health", "session.hello"];
+const CHECKS: [&str; 4] = ["dns.resolve", "tcp.connect", "http.health", "session.hello"];
 
 /// Look at a server that is already running, layer by layer.
 #[derive(Debug, Args)]
@@ -45,7 +45,13 @@ impl Probe {
         let mut reports = Vec::new();
         for target in &self.targets {
             let evidence = runtime.block_on(self.look(target));
-            reports.push(diagnose_only(&evidence, timeline(&evidence), |id| CHECKS.contains(&id)));
+            let resolved = evidence.observations().any(|(_, o)| matches!(o, Observation::Connect { .. }));
+            let wanted = |id: &str| match id {
+                "dns.resolve" => true,
+                "http.health" => resolved && target.transport == Transport::WebSocket,
+                id => resolved && CHECKS.contains(&id),
+            };
+            reports.push(diagnose_only(&evidence, timeline(&evidence), wanted));
         }
         let summaries: Vec<_> = reports
             .iter()
@@ -72,20 +78,24 @@ impl Probe {
         let began = monotonic_ns();
         let mut observed = Vec::new();
         let mut see = |what| observed.push(Observed { time: now_rfc3339(), monotonic_ns: monotonic_ns(), what });
-        match tokio::time::timeout(self.timeout, dial::resolve(target)).await {
-            Err(_) => see(unresolved(target, "the resolver did not answer in time")),
-            Ok(Err(error)) => see(unresolved(target, &error.to_string())),
-            Ok(Ok(addresses)) => {
-                for address in addresses {
-                    see(probe::tcp::connect(address, self.timeout).await);
-                    see(probe::session::hello(address, target.transport, self.timeout).await);
-                    if target.transport == Transport::WebSocket {
-                        see(probe::http::get(address, "/healthz", self.timeout).await);
-                    }
-                    if address.ip().is_loopback() {
-                        sockets::observe("ready", &[], &[address.port()]).into_iter().for_each(&mut see);
-                    }
-                }
+        let resolved = match tokio::time::timeout(self.timeout, dial::resolve(target)).await {
+            Err(_) => Err(format!("the resolver did not answer within {} ms", self.timeout.as_millis())),
+            Ok(resolved) => resolved.map_err(|error| error.to_string()),
+        };
+        see(Observation::Resolved {
+            target: target.to_string(),
+            addresses: resolved.clone().unwrap_or_default(),
+            error: resolved.clone().err(),
+            took_us: (monotonic_ns() - began) / 1_000,
+        });
+        for address in resolved.unwrap_or_default() {
+            see(probe::tcp::connect(address, self.timeout).await);
+            see(probe::session::hello(address, target.transport, self.timeout).await);
+            if target.transport == Transport::WebSocket {
+                see(probe::http::get(address, "/healthz", self.timeout).await);
+            }
+            if address.ip().is_loopback() {
+                sockets::observe("ready", &[], &[address.port()]).into_iter().for_each(&mut see);
             }
         }
         let plan = Plan {
@@ -118,8 +128,4 @@ impl Probe {
             artefacts: BTreeMap::new(),
         }
     }
-}
-
-fn unresolved(target: &Target, why: &str) -> Observation {
-    Observation::NotObserved { what: format!("{target}"), why: why.to_owned(), remedy: None }
 }

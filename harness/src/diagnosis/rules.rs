@@ -17,7 +17,7 @@ use sidetone::event::Event;
 type Rule = fn(&mut View<'_>, &[Check]) -> Option<(Finding, Vec<String>)>;
 
 /// In the order of layers: a lower one explains a higher one.
-const RULES: &[Rule] = &[contradiction, leak, echo, silence, no_pictures];
+const RULES: &[Rule] = &[disk_full, contradiction, leak, echo, silence, no_pictures];
 
 /// Applies every rule; marks the checks that are explained.
 pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
@@ -129,6 +129,37 @@ fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<Str
     let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
     finding.confidence = if denied { Confidence::High } else { Confidence::Medium };
     Some((finding, explained))
+}
+
+/// Errno 28, as the system's own message ends.
+const ENOSPC: &str = "(os error 28)";
+/// Checks that rest on files of the run.
+const REST_ON_FILES: [&str; 4] = ["media.", "process.exit/", "log.", "discovery.withdrawn"];
+
+fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let mut chain = Vec::new();
+    let unwritten = view.seen(|o| match o {
+        Observation::NotObserved { what, why, .. } if why.contains(ENOSPC) => Some(format!("{what}: {why}")),
+        _ => None,
+    });
+    for (line, statement) in unwritten {
+        chain.push(link(statement, &[view.cite(line)])?);
+    }
+    let names: Vec<_> = view.evidence.plan.clients.iter().map(|c| c.name.as_str()).collect();
+    for name in names {
+        let failed = view.events(name, |e| match e {
+            Event::DeviceFailed { reason, .. } if reason.contains(ENOSPC) => Some(e.message()),
+            _ => None,
+        });
+        if let Some((log, line, message)) = failed.first() {
+            chain.push(link(format!("{name}: {message}"), &[view.cite_log(log, line)])?);
+        }
+    }
+    let first = chain.first()?;
+    let summary = format!("the disk of the run's files is full (ENOSPC): {}", first.statement());
+    let rest_on_files = checks.iter().filter(|c| REST_ON_FILES.iter().any(|p| c.id.starts_with(p)));
+    let explained = rest_on_files.map(|c| c.id.clone()).collect();
+    Some((finding("resource.disk_full", summary, chain, vec![])?, explained))
 }
 
 fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {

@@ -154,6 +154,8 @@ pub enum Observation {
     SocketSelfTest { source: TableSource, address: SocketAddr, seen: bool, owned: bool, error: Option<String> },
     /// The kernel's TCP table, restricted to the sockets of our children and to their ports.
     SocketTable { moment: String, source: TableSource, rows: Vec<SocketRow>, error: Option<String> },
+    /// The harness looked up the name of a target.
+    Resolved { target: String, addresses: Vec<SocketAddr>, error: Option<String>, took_us: u64 },
     /// A connection attempt of the harness.
     Connect { address: SocketAddr, errno: Option<String>, took_us: u64 },
     /// An HTTP request of the harness.
@@ -216,6 +218,9 @@ pub enum Observation {
     Interrupted { reason: String },
     /// The harness's own share of the run.
     Overhead { observed_ms: u64, total_ms: u64 },
+    /// A kind that only a later minor version knows.
+    #[serde(other)]
+    Later,
 }
 
 /// One server found by a browse.

@@ -62,7 +62,7 @@ pub struct ClientPlan {
 
 /// Thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Own tone at least so many decibels below the heard one.
     pub own_tone_down_db: f64,

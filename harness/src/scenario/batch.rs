@@ -82,7 +82,7 @@ pub struct Batch {
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// The folder of the run cannot be made.
-    #[error("{path}: the run cannot be written there: {error}; give another folder with --out FOLDER", path = path.display())]
+    #[error("{path}: the run cannot be written there: {}; give another folder with --out FOLDER", folder::reason(error), path = path.display())]
     Folder {
         /// Which.
         path: PathBuf,
@@ -222,7 +222,9 @@ impl Batch {
         folder: &Path,
         interrupt: impl Future<Output = Interrupt>,
     ) -> (Report, Vec<String>) {
-        let made = std::fs::create_dir_all(folder).err().map(|error| format!("{}: {error}", folder.display()));
+        let made = std::fs::create_dir_all(folder)
+            .err()
+            .map(|error| format!("{}: {}", folder.display(), folder::reason(&error)));
         let folder_of_run = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let setup = Setup {
             plan: scenario.plan.clone(),
@@ -241,7 +243,7 @@ impl Batch {
         let mut problems = Vec::new();
         let mut save = |path: &Path, text: &str| {
             if let Err(error) = std::fs::write(path, text) {
-                problems.push(format!("{}: {error}", path.display()));
+                problems.push(format!("{}: {}", path.display(), folder::reason(&error)));
             }
         };
         let standard = [("markdown", "report.md"), ("json", "report.json"), ("junit", "junit.xml")];
@@ -264,7 +266,7 @@ impl Batch {
         }
         let kept = folder::point_latest(&self.root, &done.folder).and_then(|()| folder::prune(&self.root, self.keep));
         if let Err(error) = kept {
-            problems.push(format!("{}: {error}", self.root.display()));
+            problems.push(format!("{}: {}", self.root.display(), folder::reason(&error)));
         }
         done.problems.append(&mut problems);
     }

@@ -135,6 +135,10 @@ pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
             .map_err(unreadable)?;
         files.retain(|f| f.extension().is_some_and(|e| e == "toml"));
         files.sort();
+        if files.is_empty() {
+            let reason = "no scenario (*.toml) is in this folder".to_owned();
+            return Err(ScenarioError::Invalid { path: asked.to_owned(), reason });
+        }
         return files.iter().map(|file| read(file)).collect();
     }
     if path.exists() {
@@ -170,6 +174,7 @@ pub fn parse(text: &str, origin: &str, base: Option<&Path>) -> Result<Scenario, 
         let at = line.map(|l| format!(":{l}")).unwrap_or_default();
         ScenarioError::Invalid { path: format!("{origin}{at}"), reason: explain(e.message()) }
     })?;
+    known_limits(text).map_err(invalid)?;
     let mut plan = raw.plan().map_err(invalid)?;
     check(&plan).map_err(invalid)?;
     for client in &mut plan.clients {
@@ -199,6 +204,20 @@ fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
         .filter(|(like, k)| *like > 0.75 || strsim::osa_distance(k, asked) <= 1)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
+}
+
+/// Saved evidence may hold limits that only a later version knows; a scenario may not.
+fn known_limits(text: &str) -> Result<(), String> {
+    let asked = toml::from_str::<toml::Table>(text).ok().and_then(|mut t| t.remove("limits")?.as_table().cloned());
+    let known = serde_json::to_value(Limits::default()).unwrap_or_default();
+    let known: Vec<_> = known.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    match asked.unwrap_or_default().keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let hint = nearest(key, known.iter().copied()).map(|n| format!(": did you mean {n:?}?")).unwrap_or_default();
+            Err(format!("limits: unknown field `{key}`, expected one of {}{hint}", known.join(", ")))
+        }
+    }
 }
 
 /// `wav:FILE` with FILE made absolute; the file must be there.
@@ -327,6 +346,7 @@ mod tests {
             ("name = \"x\"\ntimeuot = \"3s\"", "x.toml:2: unknown field `timeuot`", "did you mean \"timeout\"?"),
             ("name = \"x\"\nduration = \"soon\"", "duration: \"soon\" is no duration", "500ms"),
             ("name = \"x\"\nduration = \"40s\"", "timeout: 30000 ms", "40000"),
+            ("name = \"x\"\n[limits]\nsssim = 0.5", "limits: unknown field `sssim`", "did you mean \"ssim\"?"),
             ("name = \"../x\"", "name: \"../x\"", "letters"),
             ("name = \"x\"\n[server]\nargs = [\"--port\", \"70000\"]", "--port 70000", "0 to 65535"),
             ("name = \"x\"\n[server]\nargs = [\"--websocket-port=-1\"]", "--websocket-port -1", "0 to 65535"),

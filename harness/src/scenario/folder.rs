@@ -1,8 +1,17 @@
 //! Where runs are written: `reports/20261122T213000Z/`, `reports/latest`, the newest ten kept.
 
+use nix::errno::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Why something could not be written, with the name of the error: `ENOSPC (No space left on device)`.
+pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) if errno != Errno::UnknownErrno => format!("{errno:?} ({})", errno.desc()),
+        _ => error.to_string(),
+    }
+}
 
 /// Compact UTC time, the name of a run and of its folder.
 pub fn run_id(rfc3339: &str) -> String {

@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
 
 use super::analyse;
+use super::folder::reason;
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::evidence::{ClientPlan, Environment, Evidence, Log, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION};
 use crate::launch::{Launch, Launcher, Process, Stream, read_log, resources};
@@ -87,7 +88,11 @@ pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -
     let interrupted = tokio::select! {
         () = run.steps() => None,
         reason = interrupt => Some(reason),
-        () = tokio::time::sleep(timeout) => Some(format!("the scenario's deadline of {} ms was reached", timeout.as_millis())),
+        () = tokio::time::sleep(timeout) => {
+            let reason = format!("the scenario's deadline of {} ms was reached", timeout.as_millis());
+            run.late(&reason);
+            Some(reason)
+        }
     };
     if let Some(reason) = interrupted {
         run.see(Observation::Interrupted { reason });
@@ -101,6 +106,16 @@ fn cores() -> Vec<PathBuf> {
 }
 
 impl Run {
+    /// The deadline of the scenario came: a server that is not ready by now is too late.
+    fn late(&mut self, reason: &str) {
+        let told = |o: &Observed| matches!(o.what, Observation::Ready { .. } | Observation::NotReady { .. });
+        if let Some(child) = self.children.get(SERVER).filter(|_| !self.observed.iter().any(told)) {
+            let waited_ms = monotonic_ns().saturating_sub(child.process.started_monotonic_ns) / 1_000_000;
+            let (process, reason) = (SERVER.to_owned(), reason.to_owned());
+            self.see(Observation::NotReady { process, waited_ms, reason });
+        }
+    }
+
     fn see(&mut self, what: Observation) {
         self.observed.push(Observed { time: now_rfc3339(), monotonic_ns: monotonic_ns(), what });
     }
@@ -118,6 +133,8 @@ impl Run {
         self.look_at_sockets("ready").await;
         self.probe_listeners().await;
         if self.setup.plan.clients.is_empty() {
+            self.settle().await;
+            self.look_at_resources("end");
             return;
         }
         if !self.start_clients().await {
@@ -453,6 +470,8 @@ impl Run {
             for (captured, what) in problems {
                 if let Some(error) = &captured.write_error {
                     self.problems.push(format!("{what} of {name} is not complete: {error}"));
+                    let (what, why) = (format!("the whole {what} of {name}"), error.clone());
+                    self.see(Observation::NotObserved { what, why, remedy: None });
                 }
             }
             if !finished.gone {
@@ -506,7 +525,7 @@ impl Run {
         let lines: Vec<String> = self.observed.iter().map(|o| serde_json::to_string(o).unwrap_or_default()).collect();
         let mut save = |name: &str, text: String| {
             if let Err(error) = std::fs::write(folder.join(name), text) {
-                problems.push(format!("{}: {error}", folder.join(name).display()));
+                problems.push(format!("{}: {}", folder.join(name).display(), reason(&error)));
             }
         };
         save(crate::evidence::ledger::OBSERVATIONS, lines.join("\n") + "\n");

@@ -36,6 +36,11 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::SocketTable { moment, source, rows, error } => {
             (HARNESS, socket_table(moment, *source, rows, error.as_deref()))
         }
+        O::Resolved { target, addresses, error, took_us } => {
+            let how = error.clone().unwrap_or_else(|| list(addresses));
+            (HARNESS, format!("look-up of {target}: {how} after {}", us(*took_us)))
+        }
+        O::Later => (HARNESS, "an observation that this version does not know".to_owned()),
         O::Connect { address, errno, took_us } => {
             let how = errno.as_deref().unwrap_or("accepted");
             (HARNESS, format!("connect to {address}: {how} after {}", us(*took_us)))

@@ -1,6 +1,11 @@
 //! The integration tests: one binary.
+mod bad_input;
+mod disk;
+mod interrupts;
 mod launch;
+mod offline;
 mod place;
+mod probes;
 mod sabotage;
 mod sample;
 mod tidy;

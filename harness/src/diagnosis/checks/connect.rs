@@ -27,6 +27,24 @@ fn together(
     }]
 }
 
+/// The target of a probe has addresses. Runs launch what they probe and need no name.
+pub(super) fn resolve(view: &mut View<'_>) -> Vec<Check> {
+    let seen = view.first(|o| match o {
+        Observation::Resolved { target, addresses, error, took_us } => Some((target, addresses, error, *took_us)),
+        _ => None,
+    });
+    let Some((line, (target, addresses, error, took_us))) = seen else { return vec![] };
+    let check = draft("dns.resolve", Layer::Dns, Side::Path, format!("{target} has addresses"));
+    let id = view.cite(line);
+    vec![match error {
+        Some(error) => check.fail(error.clone(), vec![id], "check the spelling, /etc/hosts and the resolver"),
+        None => {
+            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            check.pass(format!("{} in {took_us} us", list.join(" ")), vec![id])
+        }
+    }]
+}
+
 /// Each listener completes a connection.
 pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("tcp.connect", Layer::Tcp, Side::Server, "listeners complete connections");

@@ -87,6 +87,8 @@ fn tones_heard<'a>(view: &View<'a>, client: &'a ClientPlan) -> impl Iterator<Ite
 pub(in crate::diagnosis) struct Hearing {
     /// The observation that says so.
     pub(in crate::diagnosis) line: usize,
+    /// Length of the recording.
+    pub(in crate::diagnosis) seconds: f64,
     /// Frequency and level of its own tone, where it is heard.
     pub(in crate::diagnosis) own: Option<(f64, f64)>,
     /// Name, frequency and level of each tone that is missing.
@@ -110,6 +112,7 @@ pub(in crate::diagnosis) fn hearing(view: &View<'_>, client: &ClientPlan) -> Opt
     let level = |hz: f64| tones.iter().find(|t| (t.hz - hz).abs() < 0.5).map_or(SILENCE, |t| t.db);
     let mut hearing = Hearing {
         line,
+        seconds,
         own: None,
         missing: Vec::new(),
         silent: rms_db < SILENT,

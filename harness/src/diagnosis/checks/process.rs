@@ -1,7 +1,7 @@
 //! Processes: started, ended, whole.
 
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, Layer, Observation, Side};
+use crate::evidence::{Check, Layer, LogLine, Observation, Side};
 
 fn side(process: &str) -> Side {
     if process == SERVER { Side::Server } else { Side::Client }
@@ -51,12 +51,35 @@ pub(super) fn started(view: &mut View<'_>) -> Vec<Check> {
             if let Some((log, last)) = last {
                 ids.push(view.cite_log(log, last));
             }
-            let message = format!("no ready line within {waited_ms} ms ({reason})");
+            let message = match ended_by_itself(view, SERVER) {
+                Some((line, how)) => {
+                    ids.push(view.cite(line));
+                    let said = last.map_or_else(String::new, |(_, line)| format!(": {}", said(line)));
+                    format!("it {how} after {waited_ms} ms, without a ready line{said}")
+                }
+                None => format!("no ready line within {waited_ms} ms ({reason})"),
+            };
             checks.push(ready.fail(message, ids, "read the last lines of the server's log"));
         }
         None => checks.push(ready.unknown("the server was not started, or not waited for", vec![])),
     }
     checks
+}
+
+/// How a process ended that nobody had asked to.
+fn ended_by_itself(view: &View<'_>, process: &str) -> Option<(usize, String)> {
+    view.first(|o| match o {
+        Observation::ProcessExited { process: p, code, signal, by_harness: false, .. } if p == process => {
+            let by_signal = || signal.map(|s| format!("was ended by signal {s}"));
+            code.map(|c| format!("ended with exit code {c}")).or_else(by_signal)
+        }
+        _ => None,
+    })
+}
+
+/// What a log line says to people.
+fn said(line: &LogLine) -> &str {
+    line.record.as_ref().map_or_else(|| line.text.trim(), |r| r.message.as_str())
 }
 
 /// Every program ended with the right code.
@@ -104,9 +127,7 @@ fn exit(view: &mut View<'_>, process: &str) -> Check {
         }
         (Some(code), _) => {
             let last = view.evidence.log(process, "stderr").and_then(|log| Some((log, log.lines.last()?)));
-            let said = last.map_or_else(String::new, |(_, line)| {
-                format!(": {}", line.record.as_ref().map_or_else(|| line.text.trim(), |r| r.message.as_str()))
-            });
+            let said = last.map_or_else(String::new, |(_, line)| format!(": {}", said(line)));
             ids.extend(last.map(|(log, line)| view.cite_log(log, line)));
             let remedy = format!("read the log of {process}; exit codes are listed by `sidetone --help`");
             check.fail(format!("exit code {code}{said}"), ids, remedy)

@@ -13,7 +13,8 @@ const BELOW: &str = "\n    - ";
 /// The whole document.
 pub(super) fn document(run: &RunReport, summary: Option<&ScenarioSummary>, report: &Report) -> String {
     let view = View::here(summary, report);
-    let mut parts = vec![verdict(&report.verdict)];
+    let repeated = summary.is_some_and(|s| s.repeats > 1);
+    let mut parts = vec![verdict(if repeated { &run.verdict } else { &report.verdict })];
     parts.extend(expectation(&report.expectation));
     parts.push(facts(run, &view));
     let sections: [(&str, Option<String>); 16] = [

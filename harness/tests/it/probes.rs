@@ -1,0 +1,113 @@
+//! `probe` against servers that are there, silent, talking nonsense, or not there.
+
+use super::place::{Ended, Place, SOON, json, sidetone};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+async fn probe(place: &Place, args: &[&str]) -> Ended {
+    let mut command = place.command(&[&["probe"], args].concat());
+    let child = command.spawn().unwrap();
+    // not `Place::end`: a server may still run
+    tokio::time::timeout(SOON, child.wait_with_output()).await.expect("the probe did not end").unwrap().into()
+}
+
+/// A running server and its TCP and WebSocket addresses.
+async fn server(place: &Place) -> (Child, SocketAddr, SocketAddr) {
+    let mut command = Command::new(sidetone());
+    command.args(["server", "--port", "0", "--websocket-port", "0", "--no-mdns", "--bind", "127.0.0.1"]);
+    command.args(["--log-format", "json"]);
+    place.prepare(&mut command);
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = |kind: &str| json(&ready)[kind][0].as_str().unwrap().parse().unwrap();
+    (child, address("tcp"), address("websocket"))
+}
+
+#[tokio::test]
+async fn a_server_that_is_there() {
+    let place = Place::new();
+    let (mut child, tcp, websocket) = server(&place).await;
+    let targets = [format!("tcp://{tcp}"), format!("ws://{websocket}"), format!("ws://{websocket}/ws"), tcp.to_string()];
+    for target in &targets {
+        let ended = probe(&place, &[target]).await;
+        assert_eq!(ended.code, Some(0), "{target}: {ended:?}");
+        let last = ended.stdout.trim_end().lines().last().unwrap();
+        assert!(ended.stdout.contains("completes a connection") && !last.is_empty(), "{}", ended.stdout);
+    }
+    let both = probe(&place, &[&targets[0], &targets[1]]).await;
+    assert_eq!(both.code, Some(0), "{both:?}");
+    let mixed = probe(&place, &[&targets[0], "tcp://127.0.0.1:1"]).await;
+    assert_eq!(mixed.code, Some(1), "a failure is not hidden by a pass: {mixed:?}");
+    let wrong = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "2s"]).await;
+    assert_eq!(wrong.code, Some(1), "the WebSocket port does not speak the TCP framing: {wrong:?}");
+    child.kill().await.unwrap();
+    place.nothing_left().await;
+}
+
+#[tokio::test]
+async fn nothing_listens() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    for target in [format!("tcp://127.0.0.1:{port}"), format!("ws://127.0.0.1:{port}"), format!("127.0.0.1:{port}")] {
+        let ended = probe(&place, &[&target]).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let last = ended.stdout.trim_end().to_owned();
+        assert!(last.contains("ECONNREFUSED") && last.contains(&port.to_string()), "{last}");
+    }
+}
+
+/// A listener that says `greeting` to everybody, and nothing more.
+fn listener(greeting: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            drop(stream.write_all(greeting)); // the other side may have gone
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_listener_that_says_nothing() {
+    let place = Place::new();
+    let address = listener(b"");
+    for scheme in ["tcp", "ws"] {
+        let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "400ms"]).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stdout.contains("no answer within 400 ms"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("PASS"), "the connection itself works: {}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_talks_nonsense() {
+    let place = Place::new();
+    for greeting in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\x90\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        let address = listener(greeting);
+        for scheme in ["tcp", "ws"] {
+            let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "1s"]).await;
+            assert_eq!(ended.code, Some(1), "{scheme} {greeting:?}: {ended:?}");
+            assert!(ended.stdout.contains("FAIL"), "{}", ended.stdout);
+        }
+    }
+}
+
+#[tokio::test]
+async fn targets_that_are_none() {
+    let place = Place::new();
+    for (target, words) in [("tcp://127.0.0.1:99999", "99999"), ("gopher://x:1", "gopher"), ("", "TARGET")] {
+        let ended = probe(&place, &[target]).await;
+        assert!(ended.code == Some(2) && ended.stderr.contains(words), "{target}: {ended:?}");
+    }
+    // no resolver knows names under .invalid (RFC 6761)
+    let ended = probe(&place, &["tcp://nobody.invalid:7460", "--timeout", "5s"]).await;
+    assert!(ended.code == Some(1) && ended.stdout.contains("nobody.invalid"), "{ended:?}");
+}
