@@ -1,8 +1,10 @@
 //! Where runs are written: `reports/20261122T213000Z/`, `reports/latest`, the newest ten kept.
 
 use nix::errno::Errno;
-use std::fs::{self, File};
-use std::io;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Why something could not be written, with the name of the error: `ENOSPC (No space left on device)`.
@@ -40,21 +42,28 @@ impl Claim {
 /// `root` cannot be made or written.
 pub fn create(root: &Path, run_id: &str) -> io::Result<Claim> {
     fs::create_dir_all(root)?;
-    for attempt in 1..1_000 {
+    // a number is never used again, also if an earlier run of this second was removed since
+    let used = fs::read_dir(root)?.flatten().filter_map(|e| split(&e.file_name().to_string_lossy()));
+    let last = used.filter(|(time, _)| time == run_id).map(|(_, number)| number).max().unwrap_or(0);
+    for attempt in last + 1..last + 1_000 {
         let name = if attempt == 1 { run_id.to_owned() } else { format!("{run_id}-{attempt}") };
         let path = root.join(name);
         match fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map(|()| Claim { _lock: lock(&path), path }),
+            result => return result.map(|()| Claim { _lock: lock(&path).ok().flatten(), path }),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "a thousand runs in one second"))
 }
 
-/// Ends with the process, whatever ends it. `None`: somebody holds it, or this file system has no locks.
-fn lock(folder: &Path) -> Option<File> {
-    let file = File::open(folder).ok()?;
-    file.try_lock().is_ok().then_some(file)
+/// Ends with the process, whatever ends it. `Err`: somebody else holds it. `None`: there are no locks here.
+fn lock(folder: &Path) -> Result<Option<File>, TryLockError> {
+    let Ok(file) = File::open(folder) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Points `latest` at a run, in one step.
@@ -78,32 +87,62 @@ pub fn prune(root: &Path, keep: usize) -> io::Result<()> {
     let mut runs: Vec<PathBuf> = fs::read_dir(root)?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
         .filter(|path| {
-            path.is_dir() && !path.is_symlink() && path.file_name().is_some_and(|n| is_run(&n.to_string_lossy()))
+            path.is_dir()
+                && !path.is_symlink()
+                && path.file_name().is_some_and(|n| split(&n.to_string_lossy()).is_some())
         })
         .collect();
     // by time, and by number within a second (-2 before -10)
-    runs.sort_by_key(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (time, number) = name.split_once('-').map_or((name.as_str(), 1), |(t, n)| (t, n.parse().unwrap_or(0)));
-        (time.to_owned(), number)
-    });
+    runs.sort_by_key(|path| split(&path.file_name().unwrap_or_default().to_string_lossy()));
     let old = runs.len().saturating_sub(keep.max(1));
     for run in &runs[..old] {
-        if let Some(_claimed) = lock(run) {
-            fs::remove_dir_all(run)?;
+        let Ok(_claimed) = lock(run) else { continue };
+        match fs::remove_dir_all(run) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // another harness was faster
+            result => result?,
         }
     }
     Ok(())
 }
 
-fn is_run(name: &str) -> bool {
+/// Time and number of a run by the name of its folder; `None`: it is no run's.
+fn split(name: &str) -> Option<(String, u32)> {
     let (time, number) = name.split_once('-').unwrap_or((name, "1"));
     let bytes = time.as_bytes();
-    bytes.len() == 16
+    let is_time = bytes.len() == 16
         && bytes[8] == b'T'
         && bytes[15] == b'Z'
-        && bytes.iter().enumerate().all(|(i, b)| i == 8 || i == 15 || b.is_ascii_digit())
-        && number.parse::<u32>().is_ok()
+        && bytes.iter().enumerate().all(|(i, b)| i == 8 || i == 15 || b.is_ascii_digit());
+    number.parse().ok().filter(|_| is_time).map(|number| (time.to_owned(), number))
+}
+
+/// sha256 of every file below a folder, by its path inside it. What cannot be read has none.
+pub(super) fn artefacts(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for path in fs::read_dir(next).into_iter().flatten().flatten().map(|e| e.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if let (Ok(name), Some(hash)) = (path.strip_prefix(folder), sha256(&path)) {
+                found.insert(name.display().to_string(), hash);
+            }
+        }
+    }
+    found
+}
+
+fn sha256(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece).ok()? {
+            0 => break,
+            count => hasher.update(&piece[..count]),
+        }
+    }
+    Some(hasher.finalize().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}")))
 }
 
 #[cfg(test)]
@@ -120,6 +159,9 @@ mod tests {
         prune(root.path(), 1).unwrap();
         assert!(folders.iter().all(|f| f.is_dir()), "runs that are being written");
         drop(claims);
+        assert_eq!(create(root.path(), "20261122T213001Z").unwrap().run_id(), "20261122T213001Z-3");
+        fs::remove_dir(root.path().join("20261122T213001Z")).unwrap();
+        assert_eq!(create(root.path(), "20261122T213001Z").unwrap().run_id(), "20261122T213001Z-4");
         fs::create_dir(root.path().join("sample")).unwrap();
         point_latest(root.path(), &folders[2]).unwrap();
         point_latest(root.path(), &folders[3]).unwrap();
@@ -127,7 +169,7 @@ mod tests {
         let mut left: Vec<_> =
             fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, ["20261122T213001Z-2", "20261122T213002Z", "latest", "sample"]);
+        assert_eq!(left, ["20261122T213001Z-4", "20261122T213002Z", "latest", "sample"]);
         assert_eq!(fs::read_link(root.path().join("latest")).unwrap(), Path::new("20261122T213002Z"));
     }
 

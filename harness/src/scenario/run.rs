@@ -4,20 +4,18 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
 
 use super::analyse;
-use super::folder::reason;
+use super::folder::{artefacts, reason};
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::evidence::{ClientPlan, Environment, Evidence, Log, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION};
-use crate::launch::{Launch, Launcher, Process, Stream, read_log, resources};
+use crate::launch::{Launch, Launcher, NoLine, Process, Stream, read_log, resources};
 use crate::probe;
 use crate::sockets;
 use nix::sys::signal::Signal;
-use sha2::{Digest, Sha256};
 use sidetone::event::{Event, Family, Ready, Record, Transport};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -25,6 +23,8 @@ use tokio::task::JoinHandle;
 const STEP: Duration = Duration::from_secs(10);
 /// Patience for one probe.
 const PROBE: Duration = Duration::from_secs(2);
+/// How long a program whose output has ended may take to be reported as ended.
+const ENDING: Duration = Duration::from_secs(1);
 /// How long what ends may take to be really gone.
 const SETTLE: Duration = Duration::from_secs(2);
 /// The server's name in reports.
@@ -209,6 +209,12 @@ impl Run {
             drop(self.children[SERVER].process.wait_for_line(Stream::Stderr, opened, PROBE).await);
         }
         self.see(observation);
+        if matches!(line, Err(NoLine::Ended))
+            && let Some(child) = self.children.get_mut(SERVER)
+        {
+            // one that ended by itself must not look as if we had ended it
+            drop(child.process.wait(ENDING).await);
+        }
         line.is_ok()
     }
 
@@ -541,35 +547,6 @@ impl Run {
         save("evidence.json", serde_json::to_string(&evidence).unwrap_or_default());
         (evidence, problems)
     }
-}
-
-/// sha256 of every file below a folder, by its path inside it. What cannot be read has none.
-fn artefacts(folder: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for path in std::fs::read_dir(next).into_iter().flatten().flatten().map(|e| e.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if let (Ok(name), Some(hash)) = (path.strip_prefix(folder), sha256(&path)) {
-                found.insert(name.display().to_string(), hash);
-            }
-        }
-    }
-    found
-}
-
-fn sha256(path: &Path) -> Option<String> {
-    let mut file = std::fs::File::open(path).ok()?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut piece).ok()? {
-            0 => break,
-            count => hasher.update(&piece[..count]),
-        }
-    }
-    Some(hasher.finalize().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}")))
 }
 
 /// The address through which a listener is reached from this machine.

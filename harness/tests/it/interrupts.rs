@@ -1,4 +1,5 @@
 //! A run that is cut short: what was known is written, and nothing is left behind.
+#![cfg(test)] // so that the lints know the helpers for test code
 
 use super::place::{Ended, Place, SOON, check, ids, json};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -42,7 +43,10 @@ async fn cut_short(signal: Signal, group: bool, code: i32) {
     let ended = hit(&place, signal, group).await;
     assert_eq!(ended.code, Some(code), "{ended:?}");
     let report = place.report();
-    assert_eq!((report["exit_code"].as_i64(), report["verdict"]["status"].as_str()), (Some(code.into()), Some("unknown")));
+    assert_eq!(
+        (report["exit_code"].as_i64(), report["verdict"]["status"].as_str()),
+        (Some(code.into()), Some("unknown"))
+    );
     let sentence = report["verdict"]["sentence"].as_str().unwrap();
     assert!(sentence.contains(&format!("cut short: {signal}")), "{sentence}");
     assert!(ended.stdout.contains("cut short"), "{}", ended.stdout);

@@ -1,4 +1,5 @@
 //! Negative controls: a call against a server that misbehaves must fail, and say what is wrong.
+#![cfg(test)] // so that the lints know the helpers for test code
 
 use super::place::{Place, call_toml, causes, check, ids, list, saboteur, sidetone};
 use serde_json::Value;
