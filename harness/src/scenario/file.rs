@@ -214,7 +214,8 @@ fn known_limits(text: &str) -> Result<(), String> {
     match asked.unwrap_or_default().keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {
-            let hint = nearest(key, known.iter().copied()).map(|n| format!(": did you mean {n:?}?")).unwrap_or_default();
+            let hint =
+                nearest(key, known.iter().copied()).map(|n| format!(": did you mean {n:?}?")).unwrap_or_default();
             Err(format!("limits: unknown field `{key}`, expected one of {}{hint}", known.join(", ")))
         }
     }

@@ -42,7 +42,10 @@ async fn cut_short(signal: Signal, group: bool, code: i32) {
     let ended = hit(&place, signal, group).await;
     assert_eq!(ended.code, Some(code), "{ended:?}");
     let report = place.report();
-    assert_eq!((report["exit_code"].as_i64(), report["verdict"]["status"].as_str()), (Some(code.into()), Some("unknown")));
+    assert_eq!(
+        (report["exit_code"].as_i64(), report["verdict"]["status"].as_str()),
+        (Some(code.into()), Some("unknown"))
+    );
     let sentence = report["verdict"]["sentence"].as_str().unwrap();
     assert!(sentence.contains(&format!("cut short: {signal}")), "{sentence}");
     assert!(ended.stdout.contains("cut short"), "{}", ended.stdout);

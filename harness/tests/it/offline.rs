@@ -33,7 +33,8 @@ fn cited(place: &Place) {
         let (path, line) = source.rsplit_once(':').unwrap();
         let bytes = std::fs::read(place.latest("call").join(path)).unwrap_or_else(|e| panic!("{source}: {e}"));
         let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap_or_else(|| panic!("{source}: no such line"));
+        let line =
+            text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap_or_else(|| panic!("{source}: no such line"));
         assert!(line.starts_with(excerpt) && !excerpt.is_empty(), "{source}: {excerpt:?} is not {line:?}");
         assert!(excerpt.len() == line.len() || excerpt.len() > 500, "{source} is cut early: {excerpt:?}");
         let hash = Sha256::digest(&bytes).iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
@@ -51,9 +52,18 @@ fn cited(place: &Place) {
 async fn other_versions(place: &Place, evidence: &Value, report: &str) {
     let mut later = evidence.clone();
     later["schema_version"] = value!("1.9");
-    for pointer in ["", "/run", "/plan", "/plan/server", "/plan/clients/0", "/plan/limits", "/environment", "/logs/0",
-        "/observations/0", "/observations/9"]
-    {
+    for pointer in [
+        "",
+        "/run",
+        "/plan",
+        "/plan/server",
+        "/plan/clients/0",
+        "/plan/limits",
+        "/environment",
+        "/logs/0",
+        "/observations/0",
+        "/observations/9",
+    ] {
         later.pointer_mut(pointer).unwrap()["a_later_field"] = value!({"is": ["unknown"]});
     }
     let unknown = value!({"time": "", "monotonic_ns": 0, "kind": "telepathy", "with": "whom"});
@@ -87,7 +97,8 @@ async fn evidence_that_is_none() {
     unreadable(&place, "text.json", "this is no JSON", &["not JSON"]).await;
     unreadable(&place, "array.json", "[1, 2]", &["no schema_version"]).await;
     unreadable(&place, "object.json", "{\"schema_version\": 1}", &["no schema_version"]).await;
-    unreadable(&place, "report.json", "{\"schema_version\": \"1.0\", \"run_id\": \"x\"}", &["not an evidence file"]).await;
+    unreadable(&place, "report.json", "{\"schema_version\": \"1.0\", \"run_id\": \"x\"}", &["not an evidence file"])
+        .await;
     let ended = diagnose(&place, "/nowhere/evidence.json", &[]).await;
     assert!(ended.code == Some(2) && ended.stderr.contains("/nowhere/evidence.json: No such file"), "{ended:?}");
 }

@@ -30,7 +30,8 @@ async fn server(place: &Place) -> (Child, SocketAddr, SocketAddr) {
 async fn a_server_that_is_there() {
     let place = Place::new();
     let (mut child, tcp, websocket) = server(&place).await;
-    let targets = [format!("tcp://{tcp}"), format!("ws://{websocket}"), format!("ws://{websocket}/ws"), tcp.to_string()];
+    let targets =
+        [format!("tcp://{tcp}"), format!("ws://{websocket}"), format!("ws://{websocket}/ws"), tcp.to_string()];
     for target in &targets {
         let ended = probe(&place, &[target]).await;
         assert_eq!(ended.code, Some(0), "{target}: {ended:?}");
@@ -90,7 +91,9 @@ async fn a_listener_that_says_nothing() {
 #[tokio::test]
 async fn a_listener_that_talks_nonsense() {
     let place = Place::new();
-    for greeting in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\x90\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+    for greeting in
+        [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\x90\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]
+    {
         let address = listener(greeting);
         for scheme in ["tcp", "ws"] {
             let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "1s"]).await;
