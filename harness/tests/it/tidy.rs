@@ -95,7 +95,8 @@ fn without_tests(text: &str) -> Vec<&str> {
         }
         let end = format!("{indent}}}");
         for inner in lines.by_ref() {
-            if inner == end || inner.ends_with(';') && inner.starts_with(indent) && !inner[indent.len()..].starts_with(' ')
+            if inner == end
+                || inner.ends_with(';') && inner.starts_with(indent) && !inner[indent.len()..].starts_with(' ')
             {
                 break;
             }
@@ -107,7 +108,7 @@ fn without_tests(text: &str) -> Vec<&str> {
 /// A file without its tests and comments.
 fn code(text: &str) -> String {
     let lines = without_tests(text).into_iter().filter(|line| !line.trim_start().starts_with("//"));
-    lines.map(|line| format!("{}\n", line.split(" // ").next().unwrap_or(line))).collect()
+    lines.map(|line| line.split(" // ").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn is_word(c: char) -> bool {
@@ -198,7 +199,10 @@ fn table(name: &str) -> BTreeMap<String, Row> {
     let row = |line: &str| {
         let mut words = line.split_whitespace().map(|word| word.trim_end_matches(',').to_owned());
         let (module, kind) = (words.next()?, words.next()?);
-        assert!(["pure", "I/O"].contains(&kind.as_str()), "ARCHITECTURE.md, {name}: {line:?} says neither pure nor I/O");
+        assert!(
+            ["pure", "I/O"].contains(&kind.as_str()),
+            "ARCHITECTURE.md, {name}: {line:?} says neither pure nor I/O"
+        );
         Some((module, Row { pure: kind == "pure", imports: words.filter(|word| word != "-").collect() }))
     };
     block.lines().filter_map(row).collect()
@@ -219,7 +223,9 @@ fn modules_import_only_what_the_architecture_allows() {
     for (name, src) in CRATES {
         let table = table(name);
         let modules = modules(src);
-        wrong.extend(table.keys().filter(|m| !modules.contains_key(*m)).map(|m| format!("{name}: {m} is in the table only")));
+        wrong.extend(
+            table.keys().filter(|m| !modules.contains_key(*m)).map(|m| format!("{name}: {m} is in the table only")),
+        );
         for (module, paths) in &modules {
             let Some(row) = table.get(module) else {
                 wrong.push(format!("{name}: {module} is not in the table"));
@@ -266,7 +272,8 @@ fn pure_modules_do_not_touch_the_world() {
             Some(module) => library.get(module).is_some_and(|row| row.pure),
             None => table.get(import).is_none_or(|row| row.pure),
         };
-        for (module, paths) in modules(src).iter().filter(|(module, _)| table.get(*module).is_some_and(|row| row.pure)) {
+        for (module, paths) in modules(src).iter().filter(|(module, _)| table.get(*module).is_some_and(|row| row.pure))
+        {
             for path in paths {
                 let code = code(&read(path));
                 let grouped = names_below(&code, "std::").into_iter().map(|name| format!("std::{name}"));
@@ -275,7 +282,9 @@ fn pure_modules_do_not_touch_the_world() {
                 let named: BTreeSet<_> = direct.chain(grouped).collect();
                 wrong.extend(named.iter().map(|word| format!("{path} names {word}, and {module} is pure")));
                 let impure = imports(path).into_iter().filter(|import| import != module && !is_pure(import));
-                wrong.extend(impure.map(|import| format!("{path} imports {import}, which does I/O, and {module} is pure")));
+                wrong.extend(
+                    impure.map(|import| format!("{path} imports {import}, which does I/O, and {module} is pure")),
+                );
             }
         }
     }
@@ -287,7 +296,9 @@ fn children(path: &str) -> (Vec<String>, String) {
     let text = read(path);
     let kept = without_tests(&text);
     let name = |line: &&str| {
-        let rest = line.split_once("mod ").filter(|(before, _)| ["", "pub ", "pub(crate) ", "pub(super) "].contains(before))?;
+        let rest = line
+            .split_once("mod ")
+            .filter(|(before, _)| ["", "pub ", "pub(crate) ", "pub(super) "].contains(before))?;
         rest.1.strip_suffix(';').map(str::to_owned)
     };
     let docs = kept.iter().filter(|line| line.starts_with("//!")).fold(String::new(), |docs, line| docs + line + "\n");
@@ -368,7 +379,8 @@ fn every_scenario_file_is_shipped_and_valid() {
 #[test]
 fn no_file_is_forgotten() {
     let mut wrong = Vec::new();
-    for (folder, top) in [("tests/it", "main.rs"), ("harness/tests/it", "main.rs"), ("src", "lib.rs"), ("harness/src", "lib.rs")]
+    for (folder, top) in
+        [("tests/it", "main.rs"), ("harness/tests/it", "main.rs"), ("src", "lib.rs"), ("harness/src", "lib.rs")]
     {
         let paths = rust(folder);
         for path in &paths {
@@ -380,7 +392,10 @@ fn no_file_is_forgotten() {
             };
             let parent = if parent == folder { format!("{parent}/{top}") } else { format!("{parent}/mod.rs") };
             let text = if paths.contains(&parent) { read(&parent) } else { String::new() };
-            if !text.lines().any(|line| line.ends_with(&format!("mod {name};")) || line.contains(&format!("= \"{file}\""))) {
+            if !text
+                .lines()
+                .any(|line| line.ends_with(&format!("mod {name};")) || line.contains(&format!("= \"{file}\"")))
+            {
                 wrong.push(format!("{path}: {parent} has no `mod {name};`"));
             }
         }
@@ -394,7 +409,11 @@ fn every_event_of_the_catalogue_is_emitted() {
     let is_entry = |line: &&str| line.starts_with("    \"") && line.contains('{');
     let variant = |line: &str| line.split_whitespace().nth(2).unwrap().to_owned();
     let variants: Vec<_> = catalogue.lines().filter(is_entry).map(variant).collect();
-    assert_eq!(variants.len(), sidetone::event::CATALOGUE.len(), "the catalogue is laid out differently; mend this test");
+    assert_eq!(
+        variants.len(),
+        sidetone::event::CATALOGUE.len(),
+        "the catalogue is laid out differently; mend this test"
+    );
     let paths = modules("src").into_iter().filter(|(module, _)| module != "event").flat_map(|(_, paths)| paths);
     let all: String = paths.map(|path| code(&read(&path))).collect();
     let silent = variants.into_iter().filter(|variant| !has_word(&all, &format!("Event::{variant}")));
