@@ -108,7 +108,7 @@ fn without_tests(text: &str) -> Vec<&str> {
 /// A file without its tests and comments.
 fn code(text: &str) -> String {
     let lines = without_tests(text).into_iter().filter(|line| !line.trim_start().starts_with("//"));
-    lines.map(|line| format!("{}\n", line.split(" // ").next().unwrap_or(line))).collect()
+    lines.map(|line| line.split(" // ").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn is_word(c: char) -> bool {
