@@ -57,7 +57,8 @@ demo: build ## a call to look at: a server, two bots, and you in this terminal
 
 bless: deps ## accept what has changed: snapshots, the JSON schema, the sample reports
 	INSTA_UPDATE=always BLESS=1 $(CARGO) test --workspace --lib
-	INSTA_UPDATE=always BLESS=1 $(CARGO) test --workspace --test it -- sample schema snapshot
+	INSTA_UPDATE=always BLESS=1 $(CARGO) test -p sidetone --test it -- commands
+	INSTA_UPDATE=always BLESS=1 $(CARGO) test -p sidetone-harness --test it -- sample
 	@git status --short -- '*.snap' fixtures/schema reports/sample 2>/dev/null || true
 
 bench: deps ## print the figures that matter next to their targets; never fails because of a figure
