@@ -380,7 +380,7 @@ fn every_scenario_file_is_shipped_and_valid() {
 fn no_file_is_forgotten() {
     let mut wrong = Vec::new();
     for (folder, top) in
-        [("tests/it", "main.rs"), ("harness/tests/it", "main.rs"), ("src", "lib.rs"), ("harness/src", "lib.rs")]
+        [("harness/tests/sidetone", "main.rs"), ("harness/tests/it", "main.rs"), ("src", "lib.rs"), ("harness/src", "lib.rs")]
     {
         let paths = rust(folder);
         for path in &paths {
