@@ -12,7 +12,7 @@ const MOST_LINES: usize = 400;
 
 /// Files that may be longer, and why.
 const LONGER: &[(&str, usize, &str)] = &[
-    ("src/audio/jitter.rs", 420, "the buffer and its estimate of the delay; both look at every packet"),
+    ("src/audio/jitter.rs", 440, "the buffer and its estimate of the delay; both look at every packet"),
     ("harness/src/evidence/concluded.rs", 450, "one document type after the other, without logic"),
     ("harness/src/scenario/run.rs", 560, "the steps of a run in their order; they share its state"),
 ];
@@ -379,9 +379,12 @@ fn every_scenario_file_is_shipped_and_valid() {
 #[test]
 fn no_file_is_forgotten() {
     let mut wrong = Vec::new();
-    for (folder, top) in
-        [("harness/tests/sidetone", "main.rs"), ("harness/tests/it", "main.rs"), ("src", "lib.rs"), ("harness/src", "lib.rs")]
-    {
+    for (folder, top) in [
+        ("harness/tests/sidetone", "main.rs"),
+        ("harness/tests/it", "main.rs"),
+        ("src", "lib.rs"),
+        ("harness/src", "lib.rs"),
+    ] {
         let paths = rust(folder);
         for path in &paths {
             let (above, file) = path.rsplit_once('/').unwrap();
