@@ -8,9 +8,6 @@ SHELL := /bin/sh
 
 CARGO ?= cargo
 HARNESS := target/debug/sidetone-harness
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-DIST = sidetone-$(VERSION)-$(HOST)
 export TARGET ARGS
 
 .PHONY: help deps build sabotage check lint unit test test-e2e probe need-target demo bless bench dist clean
@@ -60,14 +57,14 @@ demo: build ## a call to look at: a server, two bots, and you in this terminal
 
 bless: deps ## accept what has changed: snapshots, the JSON schema, the sample reports
 	INSTA_UPDATE=always BLESS=1 $(CARGO) test --workspace --lib
-	INSTA_UPDATE=always BLESS=1 $(CARGO) test --workspace --test it -- sample schema snapshot
+	INSTA_UPDATE=always BLESS=1 $(CARGO) test -p sidetone --test it -- commands
+	INSTA_UPDATE=always BLESS=1 $(CARGO) test -p sidetone-harness --test it -- sample
 	@git status --short -- '*.snap' fixtures/schema reports/sample 2>/dev/null || true
 
 bench: deps ## print the figures that matter next to their targets; never fails because of a figure
 	$(CARGO) build --release -p sidetone -p sidetone-harness --bins --examples
 	@target/release/examples/idle_connections target/release/sidetone
-	@target/release/examples/start_up target/release/sidetone
-	@target/release/examples/overhead target/release/sidetone-harness
+	@target/release/examples/overhead target/release/sidetone
 
 dist: deps ## release archive with both programs in target/dist
 	$(CARGO) build --release --locked -p sidetone -p sidetone-harness
@@ -164,18 +161,20 @@ endef
 export DEMO
 
 define PACK
+version=$$(sed -n '/^version = /{s/[^"]*"\(.*\)"/\1/p;q;}' Cargo.toml)
+name=sidetone-$$version-$$(rustc -vV | sed -n 's/^host: //p')
 for program in sidetone sidetone-harness; do
 	if target/release/$$program server --help 2>/dev/null | grep -q -- --sabotage; then
 		echo 'dist: this binary can misbehave on purpose; it must not be shipped' >&2
 		exit 1
 	fi
 done
-rm -rf "target/dist/$(DIST)" "target/dist/$(DIST).tar.gz"
-mkdir -p "target/dist/$(DIST)"
+rm -rf "target/dist/$$name" "target/dist/$$name.tar.gz"
+mkdir -p "target/dist/$$name"
 cp target/release/sidetone target/release/sidetone-harness README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE \
-	fixtures/schema/report.schema.json "target/dist/$(DIST)/"
-tar -C target/dist -czf "target/dist/$(DIST).tar.gz" "$(DIST)"
-printf 'target/dist/%s (%s)\n' "$(DIST).tar.gz" "$$(du -h "target/dist/$(DIST).tar.gz" | cut -f 1)"
+	fixtures/schema/report.schema.json "target/dist/$$name/"
+tar -C target/dist -czf "target/dist/$$name.tar.gz" "$$name"
+printf 'target/dist/%s (%s)\n' "$$name.tar.gz" "$$(du -h "target/dist/$$name.tar.gz" | cut -f 1)"
 if command -v ldd >/dev/null; then
 	needs=$$(ldd target/release/sidetone target/release/sidetone-harness | awk '/=>/ { print $$1 }' | sort -u | tr '\n' ' ')
 	echo "needs at run time: $$needs"

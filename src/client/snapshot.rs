@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::video::ascii::{Palette, to_ansi, to_text};
 use crate::video::grid::layout;
 use crate::video::screen::{Canvas, Style};
-use crate::video::{ColorMode, Picture};
+use crate::video::{ColorMode, Picture, jpeg};
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ pub(super) async fn wait(shared: &Shared) -> Result<(), Outcome> {
     let first = async {
         loop {
             let pictured = shared.pictured.notified();
-            if lock(&shared.room).others.values().any(|o| o.picture.is_some()) {
+            if lock(&shared.room).pictures.values().any(|p| p.last.is_some()) {
                 return;
             }
             pictured.await;
@@ -42,11 +42,14 @@ pub(super) async fn wait(shared: &Shared) -> Result<(), Outcome> {
 /// The others' pictures, a name under each, and whether sound flowed.
 pub(super) fn print(shared: &Shared) -> String {
     let terminal = shared.config.print;
-    let mut room = lock(&shared.room);
     // whoever left during the delay was part of the call: its last picture is shown too
+    let received: Vec<_> = lock(&shared.room)
+        .pictures
+        .iter()
+        .filter_map(|(name, pictures)| Some((name.clone(), pictures.last.clone()?)))
+        .collect();
     let shown: Vec<(String, Picture)> =
-        room.others.values_mut().filter_map(|o| Some((o.name.clone(), o.picture.take()?))).collect();
-    drop(room);
+        received.into_iter().filter_map(|(name, encoded)| Some((name, jpeg::decode(&encoded).ok()?))).collect();
     let rows = terminal.rows.saturating_sub(2).max(2);
     let mut canvas = Canvas::new(terminal.columns, rows);
     let palette = Palette::best(terminal.colors, terminal.utf8);

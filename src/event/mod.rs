@@ -6,6 +6,7 @@
 //!
 //! * [`catalogue`] holds every event, a line each with its level, fields and message;
 //! * [`record`] is the line as written: time, clock, level, source, process;
+//! * [`reporter`] hands events on from code that knows only this vocabulary;
 //! * [`value`] holds the types of the fields.
 
 pub mod catalogue;

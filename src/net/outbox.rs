@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 /// Most control bytes that wait; more means that the receiver does not read.
 const CONTROL_BYTES: usize = 256 * 1_024;
+/// Control frames that an idle queue keeps room for.
+const IDLE_CAPACITY: usize = 8;
 /// 100 ms of audio.
 const AUDIO_FRAMES: usize = 5;
 
@@ -180,6 +182,9 @@ impl State {
         let overflow = self.control_bytes > CONTROL_BYTES;
         if !overflow && let Some(frame) = self.control.pop_front() {
             self.control_bytes -= frame.len();
+            if self.control.is_empty() {
+                self.control.shrink_to(IDLE_CAPACITY); // what a crowd of newcomers needed is not kept for ever
+            }
             return Some(Next::Frame(frame));
         }
         if let Some(close) = &self.close {

@@ -17,7 +17,7 @@
 //! * `flags` are reserved: sent as 0, ignored when received.
 //! * `stream` is given by the server in [`Welcome`]; 0 is the mix. A client sends its own stream number (0 before
 //!   the welcome); a server sends 0 for the mix and the sender's number for pictures.
-//! * `sequence` counts the frames of one kind and stream and wraps at 65,536.
+//! * `sequence` counts the audio packets to one receiver, or the chunks of a picture; it wraps at 65,536. 0 on control frames.
 //! * `timestamp` counts 48 kHz ticks of the sender's media clock and wraps; 0 on control frames.
 //! * `length` is the payload's size in bytes, checked against the limit of its kind before anything is allocated.
 //!

@@ -14,7 +14,7 @@ use crate::protocol::{
 use crate::session::{admit, heartbeat};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -22,6 +22,11 @@ use tokio::sync::Notify;
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Most participants that a welcome lists: a control payload has 64 KiB. The others follow as if they had just joined.
+const WELCOMED: usize = 256;
+/// Most participants of one room: what a newcomer is told must fit its queue.
+const MOST_OF_A_ROOM: usize = 1_024;
 
 /// What the mixer has to know; it drains this once a tick.
 #[derive(Debug)]
@@ -42,14 +47,12 @@ pub(crate) struct Member {
     pub(crate) sees: bool,
     /// Written by the mixer: what it got of this speaker.
     pub(crate) heard: Mutex<ConcealmentCounters>,
-    control_sequence: AtomicU16,
 }
 
 impl Member {
     /// Queues a control message.
     pub(crate) fn tell(&self, message: &Message) {
-        let sequence = self.control_sequence.fetch_add(1, Ordering::Relaxed);
-        self.outbox.control(message.frame(0, sequence).encode());
+        self.outbox.control(message.frame(0, 0).encode());
     }
 
     fn participant(&self) -> Participant {
@@ -79,8 +82,10 @@ impl Room {
         lock(&self.members).values().filter(|m| m.stream != stream).cloned().collect()
     }
 
+    /// Encoded once, shared by all.
     fn tell_others(&self, stream: u16, message: &Message) {
-        self.others(stream).iter().for_each(|m| m.tell(message));
+        let frame = message.frame(0, 0).encode();
+        self.others(stream).iter().for_each(|m| m.outbox.control(frame.clone()));
     }
 }
 
@@ -201,7 +206,8 @@ impl Hub {
         }
         let room = state.rooms.get(&hello.room).cloned();
         let taken = |name: &str| room.as_ref().is_some_and(|room| lock(&room.members).values().any(|m| m.name == name));
-        let full = state.streams.len() >= self.config.max_clients as usize;
+        let crowded = room.as_ref().is_some_and(|room| lock(&room.members).len() >= MOST_OF_A_ROOM);
+        let full = crowded || state.streams.len() >= self.config.max_clients as usize;
         let admission = admit(hello, taken, full)?;
         let stream = state.free_stream();
         let room = room.unwrap_or_else(|| state.make_room(&hello.room));
@@ -213,9 +219,9 @@ impl Hub {
             hears: hello.capabilities.contains(&Capability::Audio),
             sees: hello.capabilities.contains(&Capability::Picture),
             heard: Mutex::default(),
-            control_sequence: AtomicU16::new(0),
         });
-        let participants = room.members().iter().map(|m| m.participant()).collect();
+        let mut participants: Vec<_> = room.members().iter().map(|m| m.participant()).collect();
+        let followed = participants.split_off(participants.len().min(WELCOMED));
         member.tell(&Message::Welcome(Welcome {
             version: admission.version,
             stream,
@@ -228,6 +234,9 @@ impl Hub {
             heartbeat_ms: clock::short_millis(heartbeat::INTERVAL),
             timeout_ms: clock::short_millis(heartbeat::TIMEOUT),
         }));
+        for participant in followed {
+            member.tell(&Message::Joined(Joined { participant }));
+        }
         room.tell_others(stream, &Message::Joined(Joined { participant: member.participant() }));
         lock(&room.members).insert(stream, Arc::clone(&member));
         lock(&room.inbox).push(Inbound::Join(stream));
@@ -253,11 +262,8 @@ impl Hub {
         self.metrics.count_people(state.streams.len(), state.rooms.len());
         drop(state);
         lock(&seat.room.inbox).push(Inbound::Leave(stream));
-        let left = Message::Left(Left { stream, name: seat.member.name.clone() });
-        for other in seat.room.members() {
-            other.outbox.forget(stream);
-            other.tell(&left);
-        }
+        seat.room.others(stream).iter().for_each(|other| other.outbox.forget(stream));
+        seat.room.tell_others(stream, &Message::Left(Left { stream, name: seat.member.name.clone() }));
     }
 
     /// The rooms of this tick.
@@ -316,5 +322,65 @@ impl State {
         let room = Arc::new(room);
         self.rooms.insert(name.to_owned(), Arc::clone(&room));
         room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Log;
+    use crate::net::outbox::Next;
+    use crate::protocol::AudioParameters;
+
+    fn hub(max_clients: u32) -> Hub {
+        Hub::new(Config {
+            name: "test".to_owned(),
+            max_clients,
+            loudest: 8,
+            degraded: vec![],
+            log: Log::discard(),
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
+        })
+    }
+
+    fn hello(name: String) -> Hello {
+        Hello {
+            version_min: 1,
+            version_max: 1,
+            name,
+            room: "lobby".to_owned(),
+            capabilities: vec![],
+            agent: String::new(),
+            audio: AudioParameters::default(),
+        }
+    }
+
+    /// The names that a newcomer is told, by welcome and by the joins behind it.
+    async fn told(outbox: &Outbox) -> (usize, usize) {
+        outbox.close(1000, "end of what waits");
+        let (mut welcomed, mut followed) = (0, 0);
+        while let Next::Frame(bytes) = outbox.next().await {
+            match Message::decode(&Frame::from_message(bytes).unwrap()).unwrap() {
+                Some(Message::Welcome(welcome)) => welcomed = welcome.participants.len(),
+                Some(Message::Joined(_)) => followed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        (welcomed, followed)
+    }
+
+    #[tokio::test]
+    async fn a_crowded_room_fits_into_a_newcomers_queue_and_is_full_at_last() {
+        let hub = hub(10_000);
+        let long = "\u{1F600}".repeat(28);
+        for n in 0..MOST_OF_A_ROOM - 1 {
+            hub.join(&hello(format!("{long}{n:04}")), &Arc::default()).unwrap();
+        }
+        let outbox = Arc::default();
+        hub.join(&hello("last".to_owned()), &outbox).unwrap();
+        assert_eq!(told(&outbox).await, (WELCOMED, MOST_OF_A_ROOM - 1 - WELCOMED));
+        let refusal = hub.join(&hello("one too many".to_owned()), &Arc::default()).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::ServerFull);
     }
 }

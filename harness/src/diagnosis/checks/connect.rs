@@ -36,11 +36,12 @@ pub(super) fn resolve(view: &mut View<'_>) -> Vec<Check> {
     let Some((line, (target, addresses, error, took_us))) = seen else { return vec![] };
     let check = draft("dns.resolve", Layer::Dns, Side::Path, format!("{target} has addresses"));
     let id = view.cite(line);
-    if let Some(error) = error {
-        return vec![check.fail(error.clone(), vec![id], "check the spelling, /etc/hosts and the resolver")];
-    }
-    let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    vec![check.pass(format!("{} in {took_us} us", list.join(" ")), vec![id])]
+    vec![if let Some(error) = error {
+        check.fail(error.clone(), vec![id], "check the spelling, /etc/hosts and the resolver")
+    } else {
+        let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        check.pass(format!("{} in {took_us} us", list.join(" ")), vec![id])
+    }]
 }
 
 /// Each listener completes a connection.

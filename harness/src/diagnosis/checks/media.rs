@@ -146,6 +146,10 @@ pub(in crate::diagnosis) fn hearing(view: &View<'_>, client: &ClientPlan) -> Opt
 fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
     let title = format!("{} hears {} and not itself", client.name, client.hears.join(" and "));
     let check = draft(format!("media.hears/{}", client.name), Layer::Media, Side::Path, title);
+    if let Some((line, why)) = view.cut_off(&client.name) {
+        let id = view.cite(line);
+        return check.unknown(format!("{} did not complete its recording: {why}", client.name), vec![id]);
+    }
     let Some(hearing) = hearing(view, client) else {
         let why = view.not_observed(&format!("the recording of {}", client.name));
         let ids = why.iter().map(|(line, _)| view.cite(*line)).collect();
