@@ -448,16 +448,15 @@ impl Run {
             self.wait_for_exit(name, SETTLE).await;
         }
         if let Some(browsing) = self.browsing.take() {
-            match browsing.await {
-                Ok(seen) => self.see(seen),
-                Err(error) => {
-                    self.see(Observation::NotObserved {
-                        what: "mDNS".to_owned(),
-                        why: error.to_string(),
-                        remedy: None,
-                    });
-                }
+            if self.observed.iter().any(|o| matches!(o.what, Observation::Interrupted { .. })) {
+                browsing.abort(); // whoever interrupts does not wait for it
             }
+            let seen = browsing.await.unwrap_or_else(|error| Observation::NotObserved {
+                what: "mDNS".to_owned(),
+                why: error.to_string(),
+                remedy: None,
+            });
+            self.see(seen);
         }
         self.signal(SERVER, "the scenario is over");
         self.wait_for_exit(SERVER, STEP).await;
