@@ -14,7 +14,7 @@ fn run_folder(place: &Place) -> Option<PathBuf> {
 }
 
 /// Until both talkers are in the call: they say so in their logs.
-async fn in_the_call(place: &Place) {
+pub(crate) async fn in_the_call(place: &Place) {
     let joined = |name: &str| {
         let log = run_folder(place).map(|f| f.join(format!("call/{name}.stderr.jsonl")));
         log.and_then(|f| std::fs::read_to_string(f).ok()).is_some_and(|text| text.contains("client.joined"))

@@ -9,3 +9,4 @@ mod probes;
 mod sabotage;
 mod sample;
 mod tidy;
+mod victims;

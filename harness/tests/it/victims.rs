@@ -1,0 +1,67 @@
+//! A program of the call is killed or stopped by somebody else: the report names it, and accuses nobody else.
+#![cfg(test)] // so that the lints know the helpers for test code
+
+use super::interrupts::in_the_call;
+use super::place::{Ended, Place, causes, check, ids, sidetone};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The one process of this place that runs the shipped binary with these arguments.
+fn victim(place: &Place, args: &[u8]) -> Pid {
+    let mark = place.path().to_str().unwrap().as_bytes();
+    let program = sidetone().canonicalize().unwrap();
+    let holds = |bytes: &[u8], wanted: &[u8]| bytes.windows(wanted.len()).any(|w| w == wanted);
+    let found = std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
+        let ours = std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program);
+        (ours && holds(&read("environ"), mark) && holds(&read("cmdline"), args)).then(|| Pid::from_raw(pid))
+    });
+    found.expect("the victim runs")
+}
+
+/// Runs a call of 3 s and hits one of its programs in the middle.
+async fn hit(place: &Place, args: &[u8], signal: Signal) -> Ended {
+    let child = place.command(&["run", "--out", "out", "--duration", "3s"]).spawn().unwrap();
+    in_the_call(place).await;
+    kill(victim(place, args), signal).unwrap();
+    place.end(child).await
+}
+
+#[tokio::test]
+async fn a_killed_client_has_not_completed_its_recording_and_nobody_is_accused_of_silence() {
+    let place = Place::new();
+    let ended = hit(&place, b"--name\0a\0", Signal::SIGKILL).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = place.report();
+    let sentence = report["verdict"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("a ends with 0: a was ended by signal 9"), "{sentence}");
+    assert_eq!(check(&report, "media.hears/a")["status"], "unknown");
+    assert_eq!(check(&report, "resource.descriptors")["status"], "pass");
+    assert_eq!(causes(&report), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_killed_server_is_named_first() {
+    let place = Place::new();
+    let ended = hit(&place, b"sidetone\0server\0", Signal::SIGKILL).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = place.report();
+    let sentence = report["verdict"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("server ends with 0: server was ended by signal 9"), "{sentence}");
+    assert_eq!(causes(&report), [] as [&str; 0], "silence after the server's end is not the mixer's");
+    assert!(ids(&report, "fail").contains(&"session.stayed"));
+    assert!(ids(&report, "fail").iter().all(|id| !id.starts_with("media.")), "{:?}", ids(&report, "fail"));
+}
+
+#[tokio::test]
+async fn a_stopped_server_leaks_nothing() {
+    let place = Place::new();
+    let ended = hit(&place, b"sidetone\0server\0", Signal::SIGSTOP).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = place.report();
+    let sentence = report["verdict"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("server ends with 0: server did not end within"), "{sentence}");
+    assert_ne!(check(&report, "resource.descriptors")["status"], "fail", "three sessions were still open");
+    assert!(!causes(&report).contains(&"resource.fd_limit"));
+}
