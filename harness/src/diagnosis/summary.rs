@@ -297,18 +297,20 @@ pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[No
     list
 }
 
-/// Commands that run the same again.
+/// Commands that run the same again: the harness with the seed it drew, and the server alone.
 pub fn reproduce(evidence: &Evidence) -> Vec<String> {
-    let run = &evidence.run;
-    let mut commands = vec![format!("sidetone-harness run {} --seed {}", run.scenario, run.seed)];
-    let server = evidence.observations.iter().find_map(|o| match &o.what {
-        Observation::ProcessStarted { process, command, .. } if process == "server" => Some(command),
-        _ => None,
-    });
     let quoted = |word: &String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=[]@%+,".contains(c));
         if plain { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
     };
-    commands.extend(server.map(|command| command.iter().map(quoted).collect::<Vec<_>>().join(" ")));
-    commands
+    let line = |command: &[String]| command.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let run = &evidence.run;
+    let seeded = run.command.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    let seed = if seeded { String::new() } else { format!(" --seed {}", run.seed) };
+    let server = evidence.observations.iter().find_map(|o| match &o.what {
+        Observation::ProcessStarted { process, command, .. } if process == "server" => Some(command),
+        _ => None,
+    });
+    let again = line(&run.command) + &seed;
+    std::iter::once(again).chain(server.map(|command| line(command))).collect()
 }
