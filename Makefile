@@ -40,7 +40,7 @@ unit:
 	$(CARGO) test --workspace --lib --bins
 
 test: deps lint build sabotage ## everything: formatting, clippy, unit and integration tests, and the main job
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 	@$(SHELL) -c "$$END_TO_END"
 
 test-e2e: build ## the main job: a server and its clients, proved end to end; the report is in reports/latest
@@ -106,11 +106,13 @@ endef
 export DEPS
 
 define END_TO_END
+began=$$(mktemp)
 code=0
 $(HARNESS) run call call-speech --out reports || code=$$?
-if [ -e reports/latest/report.md ]; then
+if [ -n "$$(find -H reports/latest/report.md -newer "$$began" 2>/dev/null)" ]; then
 	printf '\nreport: %s\n' "$$(pwd -P)/reports/latest/report.md"
 fi
+rm -f "$$began"
 exit "$$code"
 endef
 export END_TO_END
