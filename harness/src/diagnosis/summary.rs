@@ -1,6 +1,6 @@
 //! Verdict, impact, flow, recommendations: what the checks mean together.
 
-use super::view::View;
+use super::view::{SERVER, View};
 use crate::evidence::{
     Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NotChecked, Observation, Recommendation,
     Status, Verdict,
@@ -258,6 +258,11 @@ pub fn not_checked(view: &View<'_>, checks: &[Check]) -> Vec<NotChecked> {
         list.push(NotChecked { what: what.to_owned(), why: why.to_owned(), remedy: remedy.map(str::to_owned) });
     };
     let plan = &view.evidence.plan;
+    if view.pid(SERVER).is_none() && plan.clients.is_empty() {
+        add("sound and pictures", "a probe joins no room", None);
+        add("the server's own log", "a probe sees a server from outside", None);
+        return list;
+    }
     if plan.server.bind.iter().all(std::net::IpAddr::is_loopback) {
         add("the way through a real network", "server and clients were on one machine, on loopback", None);
     }

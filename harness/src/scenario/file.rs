@@ -221,13 +221,15 @@ fn known_limits(text: &str) -> Result<(), String> {
     }
 }
 
+const SHIPPED_MEDIA: &str = "those of shipped scenarios are in fixtures/media of the source tree: run it from there";
+
 /// `wav:FILE` with FILE made absolute; the file must be there.
 fn resolve(spec: &str, prefix: &str, base: Option<&Path>) -> Result<String, String> {
     let Some(file) = spec.strip_prefix(prefix) else { return Ok(spec.to_owned()) };
     let path = base.map_or_else(|| PathBuf::from(file), |base| base.join(file));
-    let whole = path
-        .canonicalize()
-        .map_err(|e| format!("{spec}: {}: {e}; give a path from the scenario's own folder", path.display()))?;
+    let whole = path.canonicalize().map_err(|e| {
+        format!("{spec}: {}: {e}; give a path from the scenario's own folder ({SHIPPED_MEDIA})", path.display())
+    })?;
     Ok(format!("{prefix}{}", whole.display()))
 }
 

@@ -3,6 +3,7 @@
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
 use sidetone::event::{Event, Family};
+use std::net::SocketAddr;
 
 /// What a probe of one address found: `Ok` a figure, `Err` what is wrong.
 type Found = Result<String, String>;
@@ -54,13 +55,29 @@ pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
         }),
         _ => None,
     });
-    together(check, view, found, "look for a filter, or for a server that does not listen where it says")
+    together(
+        check,
+        view,
+        found,
+        "start the server, or compare the port with its ready line; if it listens, look for a filter",
+    )
+}
+
+/// Addresses that completed no connection: nothing above TCP can be asked of them.
+fn unconnected(view: &View<'_>) -> Vec<SocketAddr> {
+    let failed = view.seen(|o| match o {
+        Observation::Connect { address, errno: Some(_), .. } => Some(*address),
+        _ => None,
+    });
+    failed.into_iter().map(|(_, address)| address).collect()
 }
 
 /// `/healthz` answers 200, not degraded.
 pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("http.health", Layer::Http, Side::Server, "/healthz answers 200 and \"ok\"");
+    let dead = unconnected(view);
     let found = view.seen(|o| match o {
+        Observation::Http { address, .. } if dead.contains(address) => None,
         Observation::Http { address, path, status, body, error, took_us } if path == "/healthz" => {
             let said = serde_json::from_str::<serde_json::Value>(body).ok();
             let word = said.as_ref().and_then(|v| v.get("status")?.as_str());
@@ -73,13 +90,18 @@ pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
         }
         _ => None,
     });
+    if found.is_empty() && !dead.is_empty() {
+        return vec![check.skip("needs a TCP connection")];
+    }
     together(check, view, found, "ask /healthz by hand; `degraded` lists what is missing")
 }
 
 /// Each accept loop answers a hello.
 pub(super) fn hello(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("session.hello", Layer::Session, Side::Server, "every accept loop answers a hello");
+    let dead = unconnected(view);
     let found = view.seen(|o| match o {
+        Observation::Hello { address, .. } if dead.contains(address) => None,
         Observation::Hello { address, transport, answered, answer, took_us } => Some(if *answered {
             Ok(format!("{address} ({transport}) in {took_us} us"))
         } else {
@@ -87,6 +109,9 @@ pub(super) fn hello(view: &mut View<'_>) -> Vec<Check> {
         }),
         _ => None,
     });
+    if found.is_empty() && !dead.is_empty() {
+        return vec![check.skip("needs a TCP connection")];
+    }
     together(
         check,
         view,
