@@ -65,3 +65,16 @@ async fn a_stopped_server_leaks_nothing() {
     assert_ne!(check(&report, "resource.descriptors")["status"], "fail", "three sessions were still open");
     assert!(!causes(&report).contains(&"resource.fd_limit"));
 }
+
+#[tokio::test]
+async fn a_stopped_client_is_not_excused_by_a_busy_machine() {
+    let place = Place::new();
+    let ended = hit(&place, b"--name\0b\0", Signal::SIGSTOP).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = place.report();
+    let sentence = report["verdict"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("b ends with 0: b did not end within"), "{sentence}");
+    let excused = ids(&report, "warn").into_iter().filter(|id| id.starts_with("media.concealment/"));
+    assert_eq!(excused.collect::<Vec<_>>(), [] as [&str; 0], "all who lost sound were to hear b");
+    assert_eq!(causes(&report), [] as [&str; 0]);
+}

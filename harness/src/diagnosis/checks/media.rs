@@ -46,12 +46,14 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
 }
 
 /// Whether waiting for a processor explains `lost_ms` of lost sound on the way through `process`: the sentence that says so
-/// and its evidence. The run-queue delay of those who take part must be at least as long as what was lost, and the kernel
-/// must have seen the machine short of processors.
+/// and its evidence. The run-queue delay on that way (the listener, the server, those it hears) must be at least as long as
+/// what was lost, and the kernel must have seen the machine short of processors: who was not in the way excuses nothing.
 fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message: &str) -> Option<(String, EvidenceId)> {
     let (line, pressure) = view.pressure()?;
-    let waited_ms = pressure.run_delay_us.values().sum::<u64>() / 1_000;
-    let own_us = [process, SERVER].iter().filter_map(|name| pressure.run_delay_us.get(*name)).sum::<u64>();
+    let heard = view.evidence.plan.clients.iter().find(|c| c.name == process).map_or(&[][..], |c| &c.hears);
+    let on_the_way = |name: &str| name == process || name == SERVER || heard.iter().any(|h| h == name);
+    let delays = pressure.run_delay_us.iter().filter(|(name, _)| on_the_way(name));
+    let waited_ms = delays.map(|(_, us)| us).sum::<u64>() / 1_000;
     let window_ms = pressure.window_ms.max(1);
     let pressed = pressure.cpu_some_us.map(|some| some as f64 / 10.0 / window_ms as f64);
     if lost_ms == 0 || waited_ms < lost_ms || pressed.is_some_and(|percent| percent < SHORT_OF_PROCESSORS) {
@@ -59,9 +61,8 @@ fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message: &str) -> O
     }
     let kernel = pressed.map_or_else(String::new, |percent| format!(", cpu pressure {percent:.0} %"));
     let why = format!(
-        "{message}; the machine was busy: the programs of this call waited {waited_ms} ms for a processor in \
-         {window_ms} ms ({process} and the server {} ms{kernel})",
-        own_us / 1_000
+        "{message}; the machine was busy: the programs on the way waited {waited_ms} ms for a processor in \
+         {window_ms} ms{kernel}"
     );
     Some((why, view.cite(line)))
 }
