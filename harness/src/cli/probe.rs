@@ -4,7 +4,7 @@ use super::{colour, command_line, fail, print_and_exit};
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::diagnosis::diagnose_only;
 use crate::diagnosis::outcome::{self, exit};
-use crate::evidence::{Evidence, Limits, Observation, Observed, Plan, RunInfo, RunReport, SCHEMA_VERSION, ServerPlan};
+use crate::evidence::{Evidence, Observation, Observed, Plan, RunInfo, RunReport, SCHEMA_VERSION};
 use crate::launch::resources;
 use crate::report::Reporter;
 use crate::report::text::Text;
@@ -98,16 +98,7 @@ impl Probe {
                 sockets::observe("ready", &[], &[address.port()]).into_iter().for_each(&mut see);
             }
         }
-        let plan = Plan {
-            scenario: target.to_string(),
-            title: format!("Probe of {target}"),
-            duration_ms: 0,
-            timeout_ms: 0,
-            server: ServerPlan { bind: Vec::new(), mdns: false, args: Vec::new() },
-            clients: Vec::new(),
-            limits: Limits::default(),
-            expected_cause: None,
-        };
+        let plan = Plan { scenario: target.to_string(), title: format!("Probe of {target}"), ..Plan::default() };
         let run = RunInfo {
             run_id: run_id(&started),
             scenario: target.to_string(),

@@ -47,6 +47,8 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
         not_checked,
         checks,
         findings,
+        considered: Vec::new(),
+        follow_ups: Vec::new(),
         evidence: view.ledger.into_items(),
         timeline,
         environment: evidence.environment.clone(),

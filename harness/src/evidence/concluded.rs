@@ -220,6 +220,19 @@ pub struct Finding {
     pub fixes: Vec<Fix>,
 }
 
+/// A question that the diagnosis had asked, and what the harness found out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// What was asked.
+    pub question: String,
+    /// Which hypotheses it decides between.
+    pub because: String,
+    /// What was found.
+    pub answer: String,
+    /// Where that is written.
+    pub evidence: Vec<EvidenceId>,
+}
+
 /// A row of the impact table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Impact {
@@ -369,6 +382,12 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Root causes, most certain first.
     pub findings: Vec<Finding>,
+    /// What a person would guess first, each confirmed, ruled out or open; empty if nothing is wrong.
+    #[serde(default)]
+    pub considered: Vec<Hypothesis>,
+    /// Questions that decided between hypotheses.
+    #[serde(default)]
+    pub follow_ups: Vec<Asked>,
     /// Everything cited.
     pub evidence: Vec<EvidenceItem>,
     /// By component.

@@ -1,8 +1,8 @@
 //! What was observed.
 
-use super::{Environment, Plan};
+use super::{Answer, Environment, Plan, Question};
 use serde::{Deserialize, Serialize};
-use sidetone::event::{Record, Transport};
+use sidetone::event::{ListenerKind, Record, Transport};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -154,6 +154,14 @@ pub enum Observation {
     SocketSelfTest { source: TableSource, address: SocketAddr, seen: bool, owned: bool, error: Option<String> },
     /// The kernel's TCP table, restricted to the sockets of our children and to their ports.
     SocketTable { moment: String, source: TableSource, rows: Vec<SocketRow>, error: Option<String> },
+    /// Where a listener of the server was told to listen.
+    Asked { listener: ListenerKind, addresses: Vec<SocketAddr> },
+    /// The answer to a question of the diagnosis.
+    FollowUp { question: Question, because: String, answer: Answer, took_us: u64 },
+    /// A fault was set up or happened. For readers; the diagnosis does not look at it.
+    FaultInjected { fault: String, what: String },
+    /// A fault could not be set up, or was gone before it could have any effect: the scenario says nothing.
+    FaultMissed { fault: String, why: String },
     /// The harness looked up the name of a target.
     Resolved { target: String, addresses: Vec<SocketAddr>, error: Option<String>, took_us: u64 },
     /// A connection attempt of the harness.

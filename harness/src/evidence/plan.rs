@@ -1,12 +1,16 @@
 //! What a run was meant to be: the scenario with every default filled in.
 
+use super::{Fault, Status};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sidetone::event::{Family, Transport};
 use std::net::IpAddr;
 
+/// Patience for one step of a run unless the scenario says otherwise, in milliseconds.
+pub const PATIENCE_MS: u64 = 10_000;
+
 /// A scenario as data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Short name, for instance `call`.
     pub scenario: String,
@@ -16,21 +20,64 @@ pub struct Plan {
     pub duration_ms: u64,
     /// Deadline of the whole scenario in milliseconds.
     pub timeout_ms: u64,
+    /// Patience for a server to get ready and for a client to join, in milliseconds.
+    #[serde(default = "patience_ms")]
+    pub patience_ms: u64,
+    /// Where it runs.
+    #[serde(default)]
+    pub network: Network,
     /// The server.
     pub server: ServerPlan,
     /// The clients, in the order of their start.
     pub clients: Vec<ClientPlan>,
     /// When a measured figure is a failure.
     pub limits: Limits,
+    /// What is broken on purpose. The diagnosis does not look here: it is asked what happened, not what was planned.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// The cause that this scenario must find; `None`: nothing may be wrong.
     pub expected_cause: Option<String>,
+    /// The verdict that it must have; `None`: any, if a cause is expected.
+    #[serde(default)]
+    pub expected_status: Option<Status>,
+    /// Ids of checks that must be made and pass.
+    #[serde(default)]
+    pub expected_pass: Vec<String>,
+}
+
+fn patience_ms() -> u64 {
+    PATIENCE_MS
+}
+
+/// Which network a scenario runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// That of the machine.
+    #[default]
+    Shared,
+    /// A network namespace of its own, in which only loopback exists.
+    Private,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The server to launch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerPlan {
     /// Addresses to bind.
     pub bind: Vec<IpAddr>,
+    /// Asked port of the framed protocol; 0: the kernel chooses.
+    #[serde(default)]
+    pub port: u16,
+    /// Asked port of HTTP and WebSocket; 0: the kernel chooses.
+    #[serde(default)]
+    pub websocket_port: u16,
+    /// Whether there is a server at all.
+    #[serde(default = "yes")]
+    pub launch: bool,
     /// Whether it announces itself by mDNS (on loopback).
     pub mdns: bool,
     /// Further arguments.

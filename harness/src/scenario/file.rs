@@ -1,7 +1,7 @@
 //! A scenario file: what may be in it, and what it means.
 
 use super::shipped::SHIPPED;
-use crate::evidence::{ClientPlan, Limits, Plan, ServerPlan};
+use crate::evidence::{ClientPlan, Fault, Limits, Network, Plan, ServerPlan, Status};
 use serde::Deserialize;
 use sidetone::event::{Family, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -57,12 +57,18 @@ struct Raw {
     duration: String,
     #[serde(default = "half_a_minute")]
     timeout: String,
+    #[serde(default = "ten_seconds")]
+    patience: String,
+    #[serde(default)]
+    network: Network,
     #[serde(default)]
     server: RawServer,
     #[serde(default, rename = "client")]
     clients: Vec<RawClient>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default, rename = "fault")]
+    faults: Vec<Fault>,
     #[serde(default)]
     expect: RawExpect,
 }
@@ -71,6 +77,9 @@ struct Raw {
 #[serde(deny_unknown_fields, default)]
 struct RawServer {
     bind: Vec<IpAddr>,
+    port: u16,
+    websocket_port: u16,
+    launch: bool,
     mdns: bool,
     args: Vec<String>,
 }
@@ -78,7 +87,7 @@ struct RawServer {
 impl Default for RawServer {
     fn default() -> Self {
         let bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        Self { bind, mdns: false, args: Vec::new() }
+        Self { bind, port: 0, websocket_port: 0, launch: true, mdns: false, args: Vec::new() }
     }
 }
 
@@ -106,6 +115,8 @@ struct RawClient {
 #[serde(deny_unknown_fields, default)]
 struct RawExpect {
     cause: Option<String>,
+    status: Option<Status>,
+    pass: Vec<String>,
 }
 
 fn none() -> String {
@@ -113,6 +124,9 @@ fn none() -> String {
 }
 fn three_seconds() -> String {
     "3s".to_owned()
+}
+fn ten_seconds() -> String {
+    "10s".to_owned()
 }
 fn half_a_minute() -> String {
     "30s".to_owned()
@@ -254,10 +268,22 @@ impl Raw {
             scenario: self.name,
             duration_ms: duration("duration", &self.duration)?,
             timeout_ms: duration("timeout", &self.timeout)?,
-            server: ServerPlan { bind: self.server.bind, mdns: self.server.mdns, args: self.server.args },
+            patience_ms: duration("patience", &self.patience)?,
+            network: self.network,
+            server: ServerPlan {
+                bind: self.server.bind,
+                port: self.server.port,
+                websocket_port: self.server.websocket_port,
+                launch: self.server.launch,
+                mdns: self.server.mdns,
+                args: self.server.args,
+            },
             clients: clients.collect(),
             limits: self.limits,
+            faults: self.faults,
             expected_cause: self.expect.cause,
+            expected_status: self.expect.status,
+            expected_pass: self.expect.pass,
         })
     }
 }

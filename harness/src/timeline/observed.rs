@@ -36,6 +36,14 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::SocketTable { moment, source, rows, error } => {
             (HARNESS, socket_table(moment, *source, rows, error.as_deref()))
         }
+        O::Asked { listener, addresses } => {
+            (HARNESS, format!("the server is told to listen on {} for {listener}", list(addresses)))
+        }
+        O::FollowUp { question, because, answer, took_us } => {
+            (HARNESS, format!("{question} {answer} (asked because of: {because}; {})", us(*took_us)))
+        }
+        O::FaultInjected { fault, what } => (HARNESS, format!("fault {fault}: {what}")),
+        O::FaultMissed { fault, why } => (HARNESS, format!("fault {fault} is not there: {why}")),
         O::Resolved { target, addresses, error, took_us } => {
             let how = error.clone().unwrap_or_else(|| list(addresses));
             (HARNESS, format!("look-up of {target}: {how} after {}", us(*took_us)))

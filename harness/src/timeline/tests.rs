@@ -1,9 +1,7 @@
 //! Runs of events and observations as they come.
 
 use super::*;
-use crate::evidence::{
-    Environment, Limits, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, ServerPlan, SocketRow, TableSource,
-};
+use crate::evidence::{Environment, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, SocketRow, TableSource};
 use proptest::prelude::*;
 use sidetone::event::{Transport, UnderrunCause};
 
@@ -33,16 +31,7 @@ fn evidence(logs: Vec<Log>, observations: Vec<Observed>) -> Evidence {
     Evidence {
         schema_version: SCHEMA_VERSION.to_owned(),
         run: RunInfo::default(),
-        plan: Plan {
-            scenario: "call".to_owned(),
-            title: String::new(),
-            duration_ms: 3000,
-            timeout_ms: 30_000,
-            server: ServerPlan { bind: vec![], mdns: false, args: vec![] },
-            clients: vec![],
-            limits: Limits::default(),
-            expected_cause: None,
-        },
+        plan: Plan { scenario: "call".to_owned(), duration_ms: 3000, timeout_ms: 30_000, ..Plan::default() },
         environment: Environment::default(),
         logs,
         observations,

@@ -91,6 +91,8 @@ fn empty(scenario: &str, title: &str, status: Status, sentence: &str) -> Report 
         expectation: Expectation::None,
         checks: vec![],
         findings: vec![],
+        considered: vec![],
+        follow_ups: vec![],
         evidence: vec![],
         impact: vec![],
         flow: vec![],
