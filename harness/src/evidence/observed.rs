@@ -133,6 +133,8 @@ pub enum Observation {
     SpawnFailed { process: String, command: Vec<String>, errno: Option<i32>, reason: String },
     /// A server said that it is ready.
     Ready { process: String, after_us: u64, tcp: Vec<SocketAddr>, websocket: Vec<SocketAddr>, degraded: Vec<String> },
+    /// What the ready file says, which must be what the ready line said.
+    ReadyFile { path: String, tcp: Vec<SocketAddr>, websocket: Vec<SocketAddr> },
     /// A server did not get ready in time.
     NotReady { process: String, waited_ms: u64, reason: String },
     /// The harness sent a signal.
@@ -145,6 +147,9 @@ pub enum Observation {
         signal: Option<i32>,
         by_harness: bool,
         core_dumped: bool,
+        /// `CLOCK_MONOTONIC` in nanoseconds when it was reaped; `None`: nobody saw it.
+        #[serde(default)]
+        ended_ns: Option<u64>,
     },
     /// A process was still alive when it should have ended.
     StillRunning { process: String, pid: u32, waited_ms: u64 },

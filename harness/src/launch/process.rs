@@ -81,6 +81,12 @@ impl Process {
         }
     }
 
+    /// Resolves when the program has ended.
+    pub async fn ended(&self) {
+        // an error means that the runtime ends, and then nobody waits
+        drop(self.control.status.clone().wait_for(Option::is_some).await);
+    }
+
     /// Asks the program to end (SIGTERM), and kills its group if it still runs after `grace` ([`Exit::forced`]).
     pub async fn stop(&mut self, grace: Duration) -> Exit {
         // An order can fail only if the supervisor is gone, and then `wait` says so.

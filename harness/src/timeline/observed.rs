@@ -23,9 +23,12 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::Ready { process, after_us, tcp, websocket, degraded } => {
             (process, ready(*after_us, tcp, websocket, degraded))
         }
+        O::ReadyFile { path, tcp, websocket } => {
+            (HARNESS, format!("{path}: tcp {}, websocket {}", list(tcp), list(websocket)))
+        }
         O::NotReady { process, waited_ms, reason } => (process, format!("not ready after {waited_ms} ms: {reason}")),
         O::SignalSent { process, pid, signal, why } => (HARNESS, format!("{signal} to {process} (pid {pid}): {why}")),
-        O::ProcessExited { process, pid, code, signal, by_harness, core_dumped } => {
+        O::ProcessExited { process, pid, code, signal, by_harness, core_dumped, ended_ns: _ } => {
             (process, exited(*pid, (*code, *signal), *by_harness, *core_dumped))
         }
         O::StillRunning { process, pid, waited_ms } => (process, format!("pid {pid} still alive after {waited_ms} ms")),

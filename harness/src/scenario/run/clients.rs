@@ -1,0 +1,147 @@
+//! The clients: where they are sent, their start, the call, their end.
+
+use super::server::reachable;
+use super::{Run, SERVER, STEP};
+use crate::clock::monotonic_ns;
+use crate::evidence::{ClientPlan, Observation};
+use crate::launch::{Restrict, Stream, resources};
+use sidetone::event::{Event, Family, ListenerKind, Record, Transport};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+impl Run {
+    /// Where a client of this kind goes: what the server announces, or else what was asked for.
+    pub(super) fn target(&self, client: &ClientPlan) -> Result<SocketAddr, String> {
+        let family = |a: &&SocketAddr| Family::of(a) == client.family;
+        let kind = match client.transport {
+            Transport::Tcp => ListenerKind::Tcp,
+            Transport::WebSocket => ListenerKind::WebSocket,
+        };
+        let announced = self.ready.as_ref().map(|ready| match kind {
+            ListenerKind::Tcp => &ready.tcp,
+            ListenerKind::WebSocket => &ready.websocket,
+        });
+        let asked = self.asked.iter().find(|(k, _)| *k == kind).map(|(_, addresses)| addresses);
+        let found = announced.and_then(|a| a.iter().find(family)).or_else(|| asked?.iter().find(family));
+        match found {
+            Some(address) if address.port() != 0 => Ok(reachable(*address)),
+            _ => Err(format!("the server has no {} listener over {}", client.transport, client.family)),
+        }
+    }
+
+    fn client_args(&self, client: &ClientPlan) -> Result<Vec<String>, String> {
+        let scheme = match client.transport {
+            Transport::Tcp => "tcp",
+            Transport::WebSocket => "ws",
+        };
+        let address = self.injected.way_of(&client.name).map_or_else(|| self.target(client), Ok)?;
+        let file = |kind: &str| self.setup.folder.join(format!("{}.{kind}", client.name)).display().to_string();
+        let target = format!("{scheme}://{address}");
+        let mut args = vec!["client".to_owned(), target, "--name".to_owned(), client.name.clone()];
+        args.extend(["--mic", &client.mic, "--video", &client.video, "--stats", "json"].map(String::from));
+        args.extend(["--speaker".to_owned(), format!("wav:{}", file("wav"))]);
+        args.extend(["--save-pictures".to_owned(), file("pictures")]);
+        args.extend(["--log-format", "json", "--log-level", "debug"].map(String::from));
+        if client.snapshot {
+            let delay = self.setup.plan.duration_ms.saturating_sub(1_000).max(500);
+            args.extend(["--snapshot".to_owned(), "--snapshot-delay".to_owned(), format!("{delay}ms")]);
+            // when the others have left no picture can come
+            if !client.args.iter().any(|a| a == "--timeout" || a.starts_with("--timeout=")) {
+                let patience = self.setup.plan.duration_ms.max(2_000);
+                args.extend(["--timeout".to_owned(), format!("{patience}ms")]);
+            }
+        }
+        args.extend(client.args.iter().cloned());
+        Ok(args)
+    }
+
+    /// Whether at least one of them is in.
+    pub(super) async fn start_clients(&mut self) -> bool {
+        for client in self.setup.plan.clients.clone() {
+            if let Err(why) = self.lay_way(&client).await {
+                self.see(Observation::FaultMissed { fault: "stall".to_owned(), why });
+                return false;
+            }
+            match self.client_args(&client) {
+                Ok(args) => {
+                    if !self.launch(&client.name, args, Restrict::default()).await {
+                        return false;
+                    }
+                }
+                Err(why) => {
+                    self.see(Observation::NotObserved { what: format!("client {}", client.name), why, remedy: None });
+                }
+            }
+        }
+        let patience = self.patience();
+        let clients = self.children.iter().filter(|(name, _)| *name != SERVER);
+        let waits = clients.map(|(_, child)| async {
+            let line = child.process.wait_for_line(Stream::Stderr, |line| settled(line).is_some(), patience).await;
+            line.is_ok_and(|line| settled(&line.text) == Some(true))
+        });
+        // one that does not join shows in its own checks; the call of the others is still worth watching
+        futures_util::future::join_all(waits).await.contains(&true)
+    }
+
+    /// The observed call. Ends early if a process that should talk ends.
+    pub(super) async fn call(&mut self) {
+        let began = monotonic_ns();
+        let before = self.pressure();
+        let duration = Duration::from_millis(self.setup.plan.duration_ms);
+        let snapshots: Vec<_> = self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
+        {
+            let (children, injected) = (&self.children, &mut self.injected);
+            let talking = children.iter().filter(|(name, _)| !snapshots.contains(name));
+            let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.ended())).collect();
+            let breaking = injected.during_call(&self.setup.plan.faults, children);
+            tokio::select! {
+                _ = futures_util::future::select_all(ends) => {}
+                () = tokio::time::sleep(duration) => {}
+                never = breaking => match never {},
+            }
+        }
+        let after = self.pressure();
+        self.observed_ms = (monotonic_ns() - began) / 1_000_000;
+        let run_delay_us = after.1.iter().map(|(n, a)| (n.clone(), a - before.1.get(n).copied().unwrap_or(*a).min(*a)));
+        self.see(Observation::Pressure {
+            window_ms: self.observed_ms,
+            cpu_some_us: after.0.zip(before.0).map(|(a, b)| a.saturating_sub(b)),
+            run_delay_us: run_delay_us.collect(),
+        });
+        for (fault, what) in self.injected.told() {
+            self.see(Observation::FaultInjected { fault, what });
+        }
+    }
+
+    fn pressure(&self) -> (Option<u64>, BTreeMap<String, u64>) {
+        let delays = self.children.iter().filter_map(|(n, c)| Some((n.clone(), resources::run_delay(c.process.pid)?)));
+        (resources::pressure(), delays.collect())
+    }
+
+    pub(super) async fn end_clients(&mut self) {
+        for client in self.setup.plan.clients.clone() {
+            if client.snapshot {
+                self.wait_for_exit(&client.name, STEP).await;
+            } else {
+                self.signal(&client.name, "the observed call is over");
+            }
+        }
+        for client in self.setup.plan.clients.clone().iter().filter(|c| !c.snapshot) {
+            self.wait_for_exit(&client.name, STEP).await;
+        }
+        self.settle().await;
+        self.look_at_resources("end");
+    }
+
+}
+
+/// Whether a client is in, by a line of its log; `None`: it tries still, or the line says something else.
+fn settled(line: &str) -> Option<bool> {
+    match Record::parse(line).ok()?.event {
+        Event::ClientJoined { .. } => Some(true),
+        // it will try again, and may yet come into the call
+        Event::ClientConnectFailed { .. } | Event::ClientRefused { .. } => Some(false),
+        _ => None,
+    }
+}
