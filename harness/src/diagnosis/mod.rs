@@ -2,6 +2,8 @@
 //!
 //! * [`checks`]: a const table of checks, one file a layer;
 //! * [`rules`]: a const table of rules, each names one cause from checks and evidence;
+//! * [`questions`]: what it wants the harness to find out while the scene is untouched;
+//! * `listeners`: what is known of each listener that is missing; `guesses`: what a person would think of first;
 //! * [`view`]: typed look-ups in the evidence, and citations;
 //! * [`summary`]: verdict, impact, flow, figures, recommendations;
 //! * [`outcome`]: exit code and aggregation of several reports.
@@ -10,7 +12,10 @@
 
 pub mod checks;
 mod figures;
+mod guesses;
+mod listeners;
 pub mod outcome;
+pub mod questions;
 pub mod rules;
 pub mod summary;
 pub mod view;
@@ -31,6 +36,8 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
     checks::allow_for_a_cut(&view, &mut checks);
     checks::allow_for_the_dead(&mut view, &mut checks);
     let findings = rules::find(&mut view, &mut checks);
+    let considered = guesses::considered(&mut view, &checks, &findings);
+    let follow_ups = summary::follow_ups(&mut view);
     let not_checked = summary::not_checked(&view, &checks);
     let verdict = summary::verdict(evidence, &checks, &findings);
     let expectation = summary::expectation(evidence, &checks, &findings);
@@ -47,8 +54,8 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
         not_checked,
         checks,
         findings,
-        considered: Vec::new(),
-        follow_ups: Vec::new(),
+        considered,
+        follow_ups,
         evidence: view.ledger.into_items(),
         timeline,
         environment: evidence.environment.clone(),

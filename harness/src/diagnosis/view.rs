@@ -1,10 +1,10 @@
 //! The evidence as checks see it: typed look-ups, and citations for what they find.
 
 use crate::evidence::{
-    Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Side, SocketRow, Status,
+    Answer, Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Question, Side, SocketRow, Status,
     TableSource,
 };
-use sidetone::event::{Event, Record};
+use sidetone::event::{Event, ListenerKind, Record};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -213,4 +213,65 @@ impl<'a> View<'a> {
             _ => None,
         })
     }
+
+    /// Where the server was told to listen, an address each.
+    pub fn asked(&self) -> Vec<(usize, ListenerKind, SocketAddr)> {
+        let asked = self.seen(|o| match o {
+            Observation::Asked { listener, addresses } => Some((*listener, addresses)),
+            _ => None,
+        });
+        asked.into_iter().flat_map(|(line, (kind, all))| all.iter().map(move |a| (line, kind, *a))).collect()
+    }
+
+    /// The answers to follow-up questions that `pick` wants.
+    pub fn answers<T: 'a>(&self, pick: impl Fn(&'a Question, &'a Answer) -> Option<T>) -> Vec<(usize, T)> {
+        self.seen(|o| match o {
+            Observation::FollowUp { question, answer, .. } => pick(question, answer),
+            _ => None,
+        })
+    }
+
+    /// The last answer to a question.
+    pub fn answer_to(&self, wanted: &Question) -> Option<(usize, &'a Answer)> {
+        self.answers(|question, answer| (question == wanted).then_some(answer)).pop()
+    }
+
+    /// How a process ended, and whether the harness had asked it to.
+    pub fn end_of(&self, process: &str) -> Option<(usize, End)> {
+        self.first(|o| match o {
+            Observation::ProcessExited { process: p, code, signal, by_harness, ended_ns, .. } if p == process => {
+                Some(End { code: *code, signal: *signal, by_harness: *by_harness, ended_ns: *ended_ns })
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether a reader of the socket table passed its self-test: only then is a row that it does not show not there.
+    pub fn can_see(&self, source: TableSource) -> bool {
+        let tests = self.seen(|o| match o {
+            Observation::SocketSelfTest { source: s, seen, owned, .. } if *s == source => Some(*seen && *owned),
+            _ => None,
+        });
+        !tests.is_empty() && tests.iter().all(|(_, sees)| *sees)
+    }
+
+    /// The LISTEN row of an address at a moment: `Some(None)` is a table that has none, `None` a table that nobody could read.
+    pub fn listener_row(&self, moment: &str, address: SocketAddr) -> Option<(usize, Option<&'a SocketRow>)> {
+        let sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| self.can_see(*s));
+        let (line, rows) = sources.filter_map(|source| self.table(moment, source).ok()).next()?;
+        Some((line, rows.iter().find(|row| row.state == "LISTEN" && row.local == address)))
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Signal.
+    pub signal: Option<i32>,
+    /// Whether the harness had asked for it.
+    pub by_harness: bool,
+    /// `CLOCK_MONOTONIC` in nanoseconds.
+    pub ended_ns: Option<u64>,
 }

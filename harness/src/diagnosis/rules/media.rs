@@ -1,70 +1,15 @@
-//! The rules: each names one cause from checks and evidence. A const table; what a rule explains is marked `caused_by`.
-//!
-//! To add one: an entry in [`crate::cause::CAUSES`], a function here, a line in [`RULES`], evidence in a test.
+//! Sound and pictures that went in and did not come out as they should.
 
-use super::checks::media::{Hearing, hearing};
-use super::checks::picture::NOTHING_CAME;
-use super::summary::and;
-use super::view::{SERVER, View};
-use crate::cause::by_code;
-use crate::evidence::{
-    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation,
-    Status,
-};
+use super::{Rule, failed, finding, ids, link, refuted};
+use crate::diagnosis::checks::media::{Hearing, hearing};
+use crate::diagnosis::checks::picture::NOTHING_CAME;
+use crate::diagnosis::summary::and;
+use crate::diagnosis::view::{SERVER, View};
+use crate::evidence::{Check, ClientPlan, EvidenceId, Finding, Hypothesis, HypothesisState, Observation};
 use sidetone::event::Event;
 
-/// Finds one cause, and says by their ids which checks it explains.
-type Rule = fn(&mut View<'_>, &[Check]) -> Option<(Finding, Vec<String>)>;
-
-/// In the order of layers: a lower one explains a higher one.
-const RULES: &[Rule] = &[disk_full, contradiction, leak, echo, silence, no_pictures];
-
-/// Applies every rule; marks the checks that are explained.
-pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for rule in RULES {
-        let open: Vec<Check> = checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect();
-        let Some((finding, explained)) = rule(view, &open) else { continue };
-        let follows = |c: &&mut Check| {
-            let open = c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
-            open && explained.contains(&c.id)
-        };
-        for check in checks.iter_mut().filter(follows) {
-            check.caused_by = Some(finding.cause.clone());
-        }
-        findings.push(finding);
-    }
-    findings
-}
-
-fn failed<'c>(checks: &'c [Check], prefix: &str) -> Vec<&'c Check> {
-    checks.iter().filter(|c| c.status == Status::Fail && c.id.starts_with(prefix)).collect()
-}
-
-fn ids(checks: &[&Check]) -> Vec<String> {
-    checks.iter().map(|c| c.id.clone()).collect()
-}
-
-fn finding(code: &str, summary: String, chain: Vec<Link>, hypotheses: Vec<Hypothesis>) -> Option<Finding> {
-    let cause = by_code(code)?;
-    let fixes = vec![Fix { kind: FixKind::Safe, text: cause.remedy.to_owned() }];
-    let (cause, layer) = (cause.code.to_owned(), cause.layer);
-    Some(Finding { cause, layer, confidence: Confidence::High, summary, chain, hypotheses, fixes })
-}
-
-fn link(statement: impl Into<String>, evidence: &[EvidenceId]) -> Option<Link> {
-    let (first, more) = evidence.split_first()?;
-    Some(Link::new(statement, first.clone(), more.iter().cloned()))
-}
-
-fn refuted(statement: &str, decided_by: &str, evidence: Vec<EvidenceId>) -> Hypothesis {
-    Hypothesis {
-        statement: statement.to_owned(),
-        state: HypothesisState::Refuted,
-        decided_by: decided_by.to_owned(),
-        evidence,
-    }
-}
+/// In this order.
+pub(super) const RULES: &[Rule] = &[echo, silence, no_pictures];
 
 /// What the server counted by its own log at the end of each session, and where it says so.
 #[derive(Default)]
@@ -109,64 +54,6 @@ fn lost_where(what: &str, sent: u64, counted: &Counted) -> Hypothesis {
         decided_by: format!("the server's own count at the end of each session: {sent} sent"),
         evidence: counted.all.clone(),
     }
-}
-
-fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let log = failed(checks, "bind.log_agrees").first().copied()?;
-    let kernel = failed(checks, "bind.kernel/");
-    // one reader alone could be blind; both deny it, and both passed their self-test
-    let denied = kernel.len() == 2;
-    let mut explained = ids(&kernel);
-    explained.push(log.id.clone());
-    explained.extend(ids(&failed(checks, "tcp.connect")));
-    explained.extend(ids(&failed(checks, "session.hello")));
-    explained.extend(ids(&failed(checks, "bind.asked")));
-    let mut chain = vec![link(log.message.clone(), &log.evidence)?];
-    if let Some(kernel) = kernel.first() {
-        chain.push(link("netlink and /proc both deny it, and both see the harness's own socket", &kernel.evidence)?);
-    }
-    let summary = format!("{}; a client that is sent there is refused", log.message);
-    let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
-    finding.confidence = if denied { Confidence::High } else { Confidence::Medium };
-    Some((finding, explained))
-}
-
-/// Errno 28, as the system's own message ends.
-const ENOSPC: &str = "(os error 28)";
-/// Checks that rest on files of the run.
-const REST_ON_FILES: [&str; 4] = ["media.", "process.exit/", "log.", "discovery.withdrawn"];
-
-fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let mut chain = Vec::new();
-    let unwritten = view.seen(|o| match o {
-        Observation::NotObserved { what, why, .. } if why.contains(ENOSPC) => Some(format!("{what}: {why}")),
-        _ => None,
-    });
-    for (line, statement) in unwritten {
-        chain.push(link(statement, &[view.cite(line)])?);
-    }
-    let names: Vec<_> = view.evidence.plan.clients.iter().map(|c| c.name.as_str()).collect();
-    for name in names {
-        let failed = view.events(name, |e| match e {
-            Event::DeviceFailed { reason, .. } if reason.contains(ENOSPC) => Some(e.message()),
-            _ => None,
-        });
-        if let Some((log, line, message)) = failed.first() {
-            chain.push(link(format!("{name}: {message}"), &[view.cite_log(log, line)])?);
-        }
-    }
-    let first = chain.first()?;
-    let summary = format!("the disk of the run's files is full (ENOSPC): {}", first.statement());
-    let rest_on_files = checks.iter().filter(|c| REST_ON_FILES.iter().any(|p| c.id.starts_with(p)));
-    let explained = rest_on_files.map(|c| c.id.clone()).collect();
-    Some((finding("resource.disk_full", summary, chain, vec![])?, explained))
-}
-
-fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let leak = failed(checks, "resource.descriptors").first().copied()?;
-    let chain = vec![link(leak.message.clone(), &leak.evidence)?];
-    let summary = format!("the server leaks descriptors: {}", leak.message);
-    Some((finding("resource.fd_limit", summary, chain, vec![])?, vec![leak.id.clone()]))
 }
 
 /// Every recorded client with its check and what it hears wrongly, where that check fails.

@@ -1,0 +1,287 @@
+//! The six guesses that a person makes first when clients cannot connect. Each is confirmed, ruled out or open, with the
+//! check that decides it; none is left to feeling.
+
+use super::listeners::{Missing, as_the_server, errno, missing};
+use super::rules::elsewhere;
+use super::view::{SERVER, View};
+use crate::evidence::{
+    Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question, Status,
+};
+use sidetone::event::Event;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// All six; empty if nothing is wrong.
+pub(super) fn considered(view: &mut View<'_>, checks: &[Check], findings: &[Finding]) -> Vec<Hypothesis> {
+    let wrong = checks.iter().any(|c| matches!(c.status, Status::Warn | Status::Fail));
+    let launched = view.pid(SERVER).is_some() || !view.evidence.plan.server.bind.is_empty();
+    if !wrong || !launched {
+        return Vec::new();
+    }
+    let missing = missing(view);
+    let facts = Facts { bound: all_bound(view, checks), missing, findings };
+    vec![
+        facts.family(view),
+        facts.in_use(view),
+        facts.permission(view),
+        facts.configuration(view),
+        facts.limit(view),
+        facts.library(view),
+    ]
+}
+
+/// A verdict on one guess: its state, what decided it, where that is written.
+type Decided = (HypothesisState, String, Vec<EvidenceId>);
+
+fn guess(statement: &str, (state, decided_by, evidence): Decided) -> Hypothesis {
+    Hypothesis { statement: statement.to_owned(), state, decided_by, evidence }
+}
+
+fn confirmed(by: impl Into<String>, evidence: Vec<EvidenceId>) -> Decided {
+    (HypothesisState::Confirmed, by.into(), evidence)
+}
+
+fn ruled_out(by: impl Into<String>, evidence: Vec<EvidenceId>) -> Decided {
+    (HypothesisState::Refuted, by.into(), evidence)
+}
+
+fn open(why: impl Into<String>) -> Decided {
+    (HypothesisState::Open, why.into(), Vec::new())
+}
+
+struct Facts<'f> {
+    /// The evidence that every listener that was asked for is bound, if so.
+    bound: Option<Vec<EvidenceId>>,
+    missing: Vec<Missing>,
+    findings: &'f [Finding],
+}
+
+/// The kernel has every listener, and the log tells of no failure.
+fn all_bound(view: &mut View<'_>, checks: &[Check]) -> Option<Vec<EvidenceId>> {
+    let pass = |id: &str| checks.iter().find(|c| c.id == id && c.status == Status::Pass);
+    let kernel = pass("bind.kernel/proc").or_else(|| pass("bind.kernel/netlink"))?;
+    let (asked, failed) = (pass("bind.asked")?, missing(view));
+    failed.is_empty().then(|| kernel.evidence.iter().chain(&asked.evidence).cloned().collect())
+}
+
+const ALL_BOUND: &str = "the kernel has every listener that was asked for";
+
+impl Facts<'_> {
+    fn cause(&self, codes: &[&str]) -> Option<&Finding> {
+        self.findings.iter().find(|f| codes.contains(&f.cause.as_str()))
+    }
+
+    fn cited(finding: &Finding) -> Vec<EvidenceId> {
+        finding.chain.first().map(|link| link.evidence().to_vec()).unwrap_or_default()
+    }
+
+    /// The failed bind that a person would have in mind, with its error number.
+    fn failed(&self) -> Option<(&Missing, i32)> {
+        self.missing.iter().find_map(|m| Some((m, m.number()?)))
+    }
+
+    /// What to say where no bind failed, none is known, and not all is bound.
+    fn nothing_known(view: &mut View<'_>) -> Decided {
+        if view.pid(SERVER).is_none() {
+            return open("no server was started, so nothing was asked for");
+        }
+        open("the server tells of no bind, and asked for no port that could be tried")
+    }
+
+    fn family(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "address family conflict (IPv4 against IPv6)";
+        if let Some(evidence) = &self.bound {
+            return guess(statement, ruled_out(ALL_BOUND, evidence.clone()));
+        }
+        let Some((missing, number)) = self.failed() else {
+            return guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)));
+        };
+        if number == errno::EAFNOSUPPORT {
+            return guess(statement, confirmed("EAFNOSUPPORT: the family is missing", missing.evidence.clone()));
+        }
+        let port = missing.address.port();
+        let ask = |view: &mut View<'_>, ip: IpAddr| {
+            let v6only = ip.is_ipv6().then_some(true);
+            let (line, answer) = view.answer_to(&Question::Bind { address: SocketAddr::new(ip, port), v6only })?;
+            Some((*answer == (Answer::Bound {}), view.cite(line)))
+        };
+        let v4 = ask(view, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let v6 = ask(view, IpAddr::V6(Ipv6Addr::LOCALHOST));
+        let decided = match (v4, v6) {
+            (Some((a, x)), Some((b, y))) => {
+                let word = |bound: bool| if bound { "can be bound" } else { "cannot" };
+                let by = format!(
+                    "each family by itself, IPv6 with V6ONLY: 127.0.0.1:{port} {}, [::1]:{port} {}",
+                    word(a),
+                    word(b)
+                );
+                ruled_out(by, vec![x, y])
+            }
+            _ => ruled_out(
+                format!("the error is {}, not one of a family", name_of(missing)),
+                missing.evidence.clone(),
+            ),
+        };
+        guess(statement, decided)
+    }
+
+    fn in_use(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "the port is in use";
+        let codes = [
+            "bind.port_in_use",
+            "bind.port_taken_by_outgoing",
+            "bind.port_in_time_wait",
+            "bind.wildcard_conflict",
+            "bind.bound_not_listening",
+            "bind.ephemeral_range_exhausted",
+        ];
+        if let Some(finding) = self.cause(&codes) {
+            let by = finding.chain.first().map_or_else(String::new, |link| link.statement().to_owned());
+            return guess(statement, confirmed(by, Self::cited(finding)));
+        }
+        if let Some(evidence) = &self.bound {
+            return guess(statement, ruled_out(ALL_BOUND, evidence.clone()));
+        }
+        if let Some((missing, number)) = self.failed().filter(|(_, n)| *n != errno::EADDRINUSE) {
+            let by = format!("the error is {} ({number}), not EADDRINUSE", name_of(missing));
+            return guess(statement, ruled_out(by, missing.evidence.clone()));
+        }
+        guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)))
+    }
+
+    fn permission(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "permission";
+        if let Some(finding) = self.cause(&["bind.permission_denied"]) {
+            return guess(statement, confirmed("the bind fails with EACCES", Self::cited(finding)));
+        }
+        if let Some(evidence) = &self.bound {
+            return guess(statement, ruled_out(ALL_BOUND, evidence.clone()));
+        }
+        if let Some((missing, _)) = self.failed() {
+            let port = missing.address.port();
+            let privileged = view.evidence.environment.unprivileged_port_start.map_or_else(String::new, |start| {
+                if port == 0 || port >= start { format!("; ports from {start} on need no privilege") } else { String::new() }
+            });
+            let by = format!("the error is {}, not EACCES{privileged}", name_of(missing));
+            return guess(statement, ruled_out(by, missing.evidence.clone()));
+        }
+        guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)))
+    }
+
+    fn configuration(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "configuration (the address or the port that was asked for)";
+        if let Some(finding) = self.cause(&["bind.address_not_local", "bind.permission_denied", "bind.wildcard_conflict"]) {
+            return guess(statement, confirmed(format!("{} was asked for", asked(view)), Self::cited(finding)));
+        }
+        if let Some(finding) = self.cause(&["bind.port_taken_by_outgoing", "bind.port_in_time_wait"])
+            && let (Some((missing, _)), Some((low, high))) = (self.failed(), view.evidence.environment.ephemeral_range)
+            && (low..=high).contains(&missing.address.port())
+        {
+            let by = format!("{} lies inside the ephemeral range {low}-{high}", missing.address.port());
+            return guess(statement, confirmed(by, Self::cited(finding)));
+        }
+        if let Some(evidence) = &self.bound {
+            return guess(statement, ruled_out(ALL_BOUND, evidence.clone()));
+        }
+        let decided = match self.failed() {
+            Some((missing, _)) if missing.address.port() != 0 => match elsewhere(view, missing.address) {
+                Some((address, true, id)) => {
+                    ruled_out(format!("the same address with another port ({address}) can be bound"), vec![id])
+                }
+                _ => open(format!("a bind of {} with another port, not made", missing.address.ip())),
+            },
+            Some((missing, _)) => {
+                ruled_out("any free port was asked for, on an address of this machine", missing.evidence.clone())
+            }
+            None => Self::nothing_known(view),
+        };
+        guess(statement, decided)
+    }
+
+    fn limit(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "a resource limit (descriptors, memory)";
+        if let Some(finding) = self.cause(&["resource.fd_limit"]) {
+            return guess(statement, confirmed(finding.chain[0].statement(), Self::cited(finding)));
+        }
+        if let Some((missing, _)) = self.failed() {
+            let by = format!("the error is {}, not EMFILE, ENFILE, ENOBUFS or ENOMEM", name_of(missing));
+            return guess(statement, ruled_out(by, missing.evidence.clone()));
+        }
+        let state = view.answers(|question, answer| match (question, answer) {
+            (Question::Process { process, .. }, Answer::Process(state)) if process == SERVER => Some(state),
+            _ => None,
+        });
+        let open_of = state.first().and_then(|(line, s)| Some((*line, s.descriptors?, s.descriptor_limit?)));
+        if let Some((line, open, limit)) = open_of.filter(|(_, open, limit)| u64::from(*open) < *limit) {
+            let id = view.cite(line);
+            return guess(statement, ruled_out(format!("{open} of its {limit} descriptors are open"), vec![id]));
+        }
+        let refused = view.events(SERVER, |e| matches!(e, Event::ConnectionAcceptFailed { .. }).then_some(()));
+        let answered = view.first(|o| matches!(o, Observation::Hello { answered: true, .. }).then_some(()));
+        if let (true, Some((line, ()))) = (refused.is_empty(), answered) {
+            let id = view.cite(line);
+            return guess(statement, ruled_out("every connection was accepted and answered", vec![id]));
+        }
+        guess(statement, Self::nothing_known(view))
+    }
+
+    fn library(&self, view: &mut View<'_>) -> Hypothesis {
+        let statement = "the network or WebSocket library";
+        if let Some((missing, number)) = self.failed() {
+            let own = view.answer_to(&as_the_server(missing.address));
+            return guess(
+                statement,
+                match own {
+                    Some((line, Answer::NotBound { errno, .. })) if errno.number == number => {
+                        let by = format!("a plain bind of {} by the harness gives the same {}", missing.address, errno.name);
+                        ruled_out(by, vec![view.cite(line)])
+                    }
+                    _ => {
+                        let by = format!("the error {} comes from the kernel's own {} call", name_of(missing), call_of(missing));
+                        ruled_out(by, missing.evidence.clone())
+                    }
+                },
+            );
+        }
+        let over_websocket = view.first(|o| match o {
+            Observation::Hello { transport: sidetone::event::Transport::WebSocket, answered: true, .. } => Some(()),
+            _ => None,
+        });
+        if let Some((line, ())) = over_websocket {
+            let id = view.cite(line);
+            return guess(statement, ruled_out("a hello over WebSocket is answered", vec![id]));
+        }
+        guess(statement, Self::nothing_known(view))
+    }
+}
+
+fn name_of(missing: &Missing) -> &str {
+    missing.failed.as_ref().map_or("not known", |(_, errno)| errno.name.as_str())
+}
+
+fn call_of(missing: &Missing) -> &str {
+    missing.failed.as_ref().map_or("bind", |(call, _)| call.as_str())
+}
+
+/// What the server was told, for people.
+fn asked(view: &View<'_>) -> String {
+    let mut all: Vec<_> = view.asked().into_iter().map(|(_, kind, address)| format!("{address} for {kind}")).collect();
+    all.truncate(4);
+    all.join(", ")
+}
+
+/// The harness could bind what somebody was refused at: then it is free, and nothing forbids it.
+fn free_for_both(view: &mut View<'_>) -> Option<Decided> {
+    let bound = view.answers(|question, answer| match (question, answer) {
+        (Question::Bind { address, .. }, Answer::Bound {}) => Some(*address),
+        _ => None,
+    });
+    let refused = view.answers(|question, answer| {
+        matches!((question, answer), (Question::Bind { .. }, Answer::NotBound { .. })).then_some(())
+    });
+    if bound.is_empty() || !refused.is_empty() {
+        return None;
+    }
+    let list: Vec<_> = bound.iter().map(|(_, address)| address.to_string()).collect();
+    let ids = bound.iter().map(|(line, _)| view.cite(*line)).collect();
+    Some(ruled_out(format!("the harness can bind {}", list.join(", ")), ids))
+}

@@ -1,0 +1,201 @@
+//! Which of the listeners that were asked for are missing, and what is known of each: what the log says, what the kernel
+//! says, what the harness found out itself. A log that says nothing, or something else, does not hide a missing listener.
+
+use super::view::{SERVER, View};
+use crate::evidence::{Answer, EvidenceId, Held, Observation, Question, SocketRow};
+use sidetone::event::{Errno, Event, Holder, ListenerKind};
+use std::net::{IpAddr, SocketAddr};
+
+/// Error numbers by their Linux values: evidence is diagnosed on any system.
+pub(super) mod errno {
+    pub(in crate::diagnosis) const EPERM: i32 = 1;
+    pub(in crate::diagnosis) const ENOMEM: i32 = 12;
+    pub(in crate::diagnosis) const EACCES: i32 = 13;
+    pub(in crate::diagnosis) const ENFILE: i32 = 23;
+    pub(in crate::diagnosis) const EMFILE: i32 = 24;
+    pub(in crate::diagnosis) const EAFNOSUPPORT: i32 = 97;
+    pub(in crate::diagnosis) const EADDRINUSE: i32 = 98;
+    pub(in crate::diagnosis) const EADDRNOTAVAIL: i32 = 99;
+    pub(in crate::diagnosis) const ENOBUFS: i32 = 105;
+}
+
+/// A listener that was asked for and is not there.
+#[derive(Clone, Debug)]
+pub(super) struct Missing {
+    pub(super) kind: ListenerKind,
+    /// As asked; port 0 means any.
+    pub(super) address: SocketAddr,
+    /// The failed call and its error, by the server's log or else by the harness's own attempt.
+    pub(super) failed: Option<(String, Errno)>,
+    /// Whether the server's own log says so.
+    pub(super) told: bool,
+    /// Holders by the server's log.
+    pub(super) holders: Vec<Holder>,
+    /// What says all this.
+    pub(super) evidence: Vec<EvidenceId>,
+}
+
+impl Missing {
+    pub(super) fn number(&self) -> Option<i32> {
+        self.failed.as_ref().map(|(_, errno)| errno.number)
+    }
+}
+
+/// Whether the harness can say that the server has no such listener. A server that nobody launched has none.
+fn kernel_denies(view: &View<'_>, address: SocketAddr) -> Option<usize> {
+    let (line, row) = view.listener_row("ready", address)?;
+    let ours = |row: &SocketRow| view.pid(SERVER).is_some_and(|pid| row.pids.contains(&pid));
+    (!row.is_some_and(ours)).then_some(line)
+}
+
+/// The question whether a listener could be bound as the server would.
+pub(super) fn as_the_server(address: SocketAddr) -> Question {
+    Question::Bind { address, v6only: address.is_ipv6().then_some(true) }
+}
+
+/// Every listener that is missing, those of the log first.
+pub(super) fn missing(view: &mut View<'_>) -> Vec<Missing> {
+    let mut all = Vec::new();
+    let failed = view.events(SERVER, |e| match e {
+        Event::ListenerBindFailed { listener, address, call, errno, holders, .. } => {
+            Some((*listener, *address, call, errno, holders))
+        }
+        _ => None,
+    });
+    for (log, line, (kind, address, call, errno, holders)) in failed {
+        let evidence = vec![view.cite_log(log, line)];
+        let (failed, holders) = (Some((call.clone(), errno.clone())), holders.clone());
+        all.push(Missing { kind, address, failed, told: true, holders, evidence });
+    }
+    if view.pid(SERVER).is_none() {
+        return all;
+    }
+    for (line, kind, address) in view.asked() {
+        if address.port() == 0 || all.iter().any(|m: &Missing| m.kind == kind && m.address == address) {
+            continue;
+        }
+        let Some(table) = kernel_denies(view, address) else { continue };
+        let mut evidence = vec![view.cite(line), view.cite(table)];
+        let failed = match view.answer_to(&as_the_server(address)) {
+            Some((line, Answer::NotBound { call, errno })) => {
+                evidence.push(view.cite(line));
+                Some((call.clone(), errno.clone()))
+            }
+            _ => None,
+        };
+        all.push(Missing { kind, address, failed, told: false, holders: Vec::new(), evidence });
+    }
+    all
+}
+
+/// A socket that has the port, whoever told of it.
+#[derive(Clone, Debug)]
+pub(super) struct InTheWay {
+    pub(super) local: SocketAddr,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) state: String,
+    pub(super) pid: Option<u32>,
+    pub(super) command: Option<String>,
+    pub(super) since: Option<String>,
+    pub(super) evidence: EvidenceId,
+}
+
+impl InTheWay {
+    /// `pid 4711 (curl)`, or who else.
+    pub(super) fn who(&self) -> String {
+        match (self.pid, &self.command) {
+            (Some(pid), Some(command)) => format!("pid {pid} ({command})"),
+            (Some(pid), None) => format!("pid {pid}"),
+            (None, _) => "a process that the harness may not see".to_owned(),
+        }
+    }
+}
+
+/// Whether a socket at `local` stands in the way of a bind to `asked` (an IPv6 one with `IPV6_V6ONLY`).
+fn conflicts(local: SocketAddr, asked: SocketAddr) -> bool {
+    let same_family = local.is_ipv4() == asked.is_ipv4();
+    let covers = local.ip() == asked.ip() || local.ip().is_unspecified() || asked.ip().is_unspecified();
+    // a dual-stack wildcard takes the IPv4 port too
+    let dual = matches!(local.ip(), IpAddr::V6(ip) if ip.is_unspecified()) && asked.is_ipv4();
+    local.port() == asked.port() && (same_family && covers || dual)
+}
+
+/// Sockets in the way of a missing listener: by the harness's own look if it had one, else by the server's log. Listeners
+/// first, then connections, then what nobody holds any more.
+pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay> {
+    let own = view.pid(SERVER);
+    let mut found: Vec<InTheWay> = Vec::new();
+    if let Some((line, Answer::Holders { sockets })) =
+        view.answer_to(&Question::Holders { port: missing.address.port() })
+    {
+        let evidence = view.cite(line);
+        found.extend(sockets.iter().map(|held| of_answer(held, &evidence)));
+    }
+    if found.iter().all(|f| !conflicts(f.local, missing.address))
+        && let Some(evidence) = missing.evidence.first()
+    {
+        found.extend(missing.holders.iter().map(|holder| of_log(holder, evidence)));
+    }
+    found.retain(|f| conflicts(f.local, missing.address) && (own.is_none() || f.pid != own));
+    let rank = |f: &InTheWay| match f.state.as_str() {
+        "LISTEN" => 0,
+        "TIME_WAIT" => 2,
+        _ => 1,
+    };
+    found.sort_by_key(rank);
+    found
+}
+
+fn of_answer(held: &Held, evidence: &EvidenceId) -> InTheWay {
+    let socket = &held.socket;
+    InTheWay {
+        local: socket.local,
+        remote: socket.remote,
+        state: socket.state.clone(),
+        pid: socket.pids.first().copied(),
+        command: held.command.clone(),
+        since: held.since.clone(),
+        evidence: evidence.clone(),
+    }
+}
+
+fn of_log(holder: &Holder, evidence: &EvidenceId) -> InTheWay {
+    InTheWay {
+        local: holder.local,
+        remote: holder.remote,
+        state: holder.state.clone(),
+        pid: holder.pid,
+        command: holder.command.clone(),
+        since: None,
+        evidence: evidence.clone(),
+    }
+}
+
+/// Names of the clients that were to go to a listener of this kind and, if given, one of these addresses.
+pub(super) fn clients_of(view: &View<'_>, missing: &[Missing]) -> Vec<String> {
+    let cut_off = |client: &&crate::evidence::ClientPlan| {
+        missing.iter().any(|m| {
+            let kind = match client.transport {
+                sidetone::event::Transport::Tcp => ListenerKind::Tcp,
+                sidetone::event::Transport::WebSocket => ListenerKind::WebSocket,
+            };
+            kind == m.kind && sidetone::event::Family::of(&m.address) == client.family
+        })
+    };
+    view.evidence.plan.clients.iter().filter(cut_off).map(|c| c.name.clone()).collect()
+}
+
+/// Whether the server took another port than it was told to (policy next), with the ports.
+pub(super) fn fell_back(view: &mut View<'_>, kind: ListenerKind) -> Option<(u16, u16, EvidenceId)> {
+    let found = view.events(SERVER, |e| match e {
+        Event::ListenerFellBack { listener, asked, port } if *listener == kind => Some((*asked, *port)),
+        _ => None,
+    });
+    let (log, line, (asked, port)) = found.into_iter().next()?;
+    Some((asked, port, view.cite_log(log, line)))
+}
+
+/// Whether the server was ever ready.
+pub(super) fn was_ready(view: &View<'_>) -> bool {
+    view.first(|o| matches!(o, Observation::Ready { .. }).then_some(())).is_some()
+}

@@ -1,0 +1,108 @@
+//! The rules: each names one cause from checks and evidence. A const table; what a rule explains is marked `caused_by`.
+//!
+//! * `process`: programs that are stopped, killed, crashed, or wait; `bind`: listeners that are missing;
+//! * `connect`: refusals; `resource`: descriptors, disk; `log`: claims that are not so;
+//! * `media`, `senders`, `playout`: sound and pictures lost in the server, never sent, or late.
+//!
+//! To add one: an entry in [`crate::cause`], a function here, a line in a table, a scenario or a saved evidence that proves it.
+
+mod bind;
+mod connect;
+mod log;
+mod media;
+mod playout;
+mod process;
+mod resource;
+mod senders;
+
+use super::view::View;
+use crate::cause::by_code;
+use crate::evidence::{
+    Check, Confidence, EvidenceId, Finding, Fix, Hypothesis, HypothesisState, Link, Status,
+};
+
+/// Finds one cause, and says by their ids which checks it explains.
+type Rule = fn(&mut View<'_>, &[Check]) -> Option<(Finding, Vec<String>)>;
+
+/// In the order in which one explains the other: what a machine lacks, what a process does, what it holds, what it says.
+const FAMILIES: &[&[Rule]] = &[
+    resource::RULES,
+    process::RULES,
+    bind::RULES,
+    resource::LIMITS,
+    log::RULES,
+    connect::RULES,
+    resource::LEAKS,
+    senders::RULES,
+    media::RULES,
+    playout::RULES,
+];
+
+/// Applies every rule until it finds nothing more; marks the checks that are explained.
+pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for rule in FAMILIES.iter().flat_map(|family| family.iter()) {
+        let open: Vec<Check> = checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect();
+        let Some((finding, explained)) = rule(view, &open) else { continue };
+        let follows = |c: &&mut Check| {
+            let open = c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
+            open && explained.contains(&c.id)
+        };
+        for check in checks.iter_mut().filter(follows) {
+            check.caused_by = Some(finding.cause.clone());
+        }
+        findings.push(finding);
+    }
+    findings
+}
+
+fn failed<'c>(checks: &'c [Check], prefix: &str) -> Vec<&'c Check> {
+    checks.iter().filter(|c| c.status == Status::Fail && c.id.starts_with(prefix)).collect()
+}
+
+/// What is neither well nor left out.
+fn unwell(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    checks.iter().filter(|c| !matches!(c.status, Status::Pass | Status::Skip))
+}
+
+fn ids(checks: &[&Check]) -> Vec<String> {
+    checks.iter().map(|c| c.id.clone()).collect()
+}
+
+fn finding(code: &str, summary: String, chain: Vec<Link>, hypotheses: Vec<Hypothesis>) -> Option<Finding> {
+    let cause = by_code(code)?;
+    let fixes = cause.fixes.iter().map(|(kind, text)| Fix { kind: *kind, text: (*text).to_owned() }).collect();
+    let (cause, layer) = (cause.code.to_owned(), cause.layer);
+    Some(Finding { cause, layer, confidence: Confidence::High, summary, chain, hypotheses, fixes })
+}
+
+fn link(statement: impl Into<String>, evidence: &[EvidenceId]) -> Option<Link> {
+    let (first, more) = evidence.split_first()?;
+    Some(Link::new(statement, first.clone(), more.iter().cloned()))
+}
+
+fn hypothesis(state: HypothesisState, statement: &str, decided_by: impl Into<String>, evidence: Vec<EvidenceId>) -> Hypothesis {
+    Hypothesis { statement: statement.to_owned(), state, decided_by: decided_by.into(), evidence }
+}
+
+fn refuted(statement: &str, decided_by: &str, evidence: Vec<EvidenceId>) -> Hypothesis {
+    hypothesis(HypothesisState::Refuted, statement, decided_by, evidence)
+}
+
+/// Checks that cannot be well while these clients cannot be in: their own, and those of others about them.
+fn without(view: &View<'_>, gone: &[String], checks: &[Check]) -> Vec<String> {
+    let is_gone = |name: &str| gone.iter().any(|g| g == name);
+    let misses = |name: &str| {
+        let client = view.evidence.plan.clients.iter().find(|c| c.name == name);
+        client.is_some_and(|c| c.hears.iter().chain(&c.sees).any(|other| is_gone(other)))
+    };
+    let concerned = unwell(checks).filter(|check| {
+        let mut parts = check.id.split('/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some(who), None) => is_gone(who) || check.id.starts_with("media.") && misses(who),
+            (Some(who), Some(of)) => is_gone(who) || is_gone(of),
+            (None, _) => false,
+        }
+    });
+    concerned.map(|c| c.id.clone()).collect()
+}

@@ -1,0 +1,104 @@
+//! What runs out: descriptors, the disk.
+
+use super::{Rule, failed, finding, ids, link};
+use crate::diagnosis::listeners::errno;
+use crate::diagnosis::view::{SERVER, View};
+use crate::evidence::{Answer, Check, Confidence, Finding, Observation, Question, Status};
+use sidetone::event::Event;
+
+/// In this order.
+pub(super) const RULES: &[Rule] = &[disk_full];
+/// Where the server cannot take what is asked of it.
+pub(super) const LIMITS: &[Rule] = &[out_of_descriptors];
+/// What only time brings out.
+pub(super) const LEAKS: &[Rule] = &[leak];
+
+/// Errno 28, as the system's own message ends.
+const ENOSPC: &str = "(os error 28)";
+/// Checks that rest on files of the run.
+const REST_ON_FILES: [&str; 4] = ["media.", "process.exit/", "log.", "discovery.withdrawn"];
+
+fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let mut chain = Vec::new();
+    let unwritten = view.seen(|o| match o {
+        Observation::NotObserved { what, why, .. } if why.contains(ENOSPC) => Some(format!("{what}: {why}")),
+        _ => None,
+    });
+    for (line, statement) in unwritten {
+        chain.push(link(statement, &[view.cite(line)])?);
+    }
+    let names: Vec<_> = view.evidence.plan.clients.iter().map(|c| c.name.as_str()).collect();
+    for name in names {
+        let failed = view.events(name, |e| match e {
+            Event::DeviceFailed { reason, .. } if reason.contains(ENOSPC) => Some(e.message()),
+            _ => None,
+        });
+        if let Some((log, line, message)) = failed.first() {
+            chain.push(link(format!("{name}: {message}"), &[view.cite_log(log, line)])?);
+        }
+    }
+    let first = chain.first()?;
+    let summary = format!("the disk of the run's files is full (ENOSPC): {}", first.statement());
+    let rest_on_files = checks.iter().filter(|c| REST_ON_FILES.iter().any(|p| c.id.starts_with(p)));
+    let explained = rest_on_files.map(|c| c.id.clone()).collect();
+    Some((finding("resource.disk_full", summary, chain, vec![])?, explained))
+}
+
+/// The server cannot accept: connections wait in the kernel, complete and unanswered.
+fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let refused = view.events(SERVER, |e| match e {
+        Event::ConnectionAcceptFailed { address, errno, open_connections, .. }
+            if [errno::EMFILE, errno::ENFILE].contains(&errno.number) =>
+        {
+            Some((*address, errno.clone(), *open_connections))
+        }
+        _ => None,
+    });
+    let (log, line, (address, errno, connections)) = refused.first()?.clone();
+    let times = refused.len();
+    let mut chain = Vec::new();
+    let state = view.answers(|question, answer| match (question, answer) {
+        (Question::Process { process, .. }, Answer::Process(state)) if process == SERVER => Some(state),
+        _ => None,
+    });
+    let full = state.into_iter().next().and_then(|(line, state)| Some((line, state.descriptors?, state.descriptor_limit?)));
+    let mut settled = false;
+    if let Some((line, open, limit)) = full {
+        settled = u64::from(open) >= limit;
+        chain.push(link(format!("{open} of the server's {limit} descriptors are open"), &[view.cite(line)])?);
+    }
+    let cited = view.cite_log(log, line);
+    let often = if times == 1 { String::new() } else { format!(" ({times} times)") };
+    chain.push(link(format!("accept on {address} fails with {errno}{often}, at {connections} open connections"), &[cited])?);
+    let waiting = view.seen(|o| match o {
+        Observation::SocketTable { moment, rows, .. } if moment == "call" => rows
+            .iter()
+            .find(|row| row.state == "LISTEN" && row.rx_queue.is_some_and(|waiting| waiting > 0))
+            .map(|row| (row.local, row.rx_queue.unwrap_or(0))),
+        _ => None,
+    });
+    if let Some((line, (local, count))) = waiting.first() {
+        let them = if *count == 1 { "1 connection waits".to_owned() } else { format!("{count} connections wait") };
+        chain.push(link(format!("{them} in the kernel's queue of {local}: connected, never answered"), &[view.cite(*line)])?);
+    }
+    let summary = match full {
+        Some((_, open, limit)) => format!(
+            "the server has no descriptor left ({open} of {limit} are open): connections to {address} are completed by the \
+             kernel and never answered"
+        ),
+        None => format!("the server has no descriptor left ({errno}): connections to {address} are never answered"),
+    };
+    let mut finding = finding("resource.fd_limit", summary, chain, vec![])?;
+    finding.confidence = if settled { Confidence::High } else { Confidence::Medium };
+    let unwell = checks.iter().filter(|c| c.status != Status::Pass && !c.id.starts_with("harness."));
+    let explained = ids(&unwell.collect::<Vec<_>>());
+    Some((finding, explained))
+}
+
+fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let leak = failed(checks, "resource.descriptors").first().copied()?;
+    let chain = vec![link(leak.message.clone(), &leak.evidence)?];
+    let summary = format!("the server leaks descriptors: {}", leak.message);
+    Some((finding("resource.fd_limit", summary, chain, vec![])?, vec![leak.id.clone()]))
+}
+

@@ -1,0 +1,113 @@
+//! Participants that should be heard and send nothing, or nothing but silence.
+
+use super::{Rule, failed, finding, hypothesis, link, refuted, without};
+use crate::diagnosis::checks::media::{Sending, sending};
+use crate::diagnosis::summary::and;
+use crate::diagnosis::view::View;
+use crate::evidence::{Check, Finding, HypothesisState};
+
+/// In this order.
+pub(super) const RULES: &[Rule] = &[nothing_sent, silent_microphone];
+
+/// Those who are to be heard and of whom `check` is true, with what they sent.
+fn senders(view: &View<'_>, checks: &[Check], is_so: impl Fn(&Sending) -> bool) -> Vec<(String, Sending, Check)> {
+    let failed = failed(checks, "media.sends/");
+    let clients = view.evidence.plan.clients.iter();
+    let found = clients.filter_map(|client| {
+        let check = failed.iter().find(|c| c.id == format!("media.sends/{}", client.name))?;
+        let sent = sending(view, client).filter(&is_so)?;
+        Some((client.name.clone(), sent, (*check).clone()))
+    });
+    found.collect()
+}
+
+/// Who hears nothing because of it: those who were to hear them and nobody else.
+fn listeners(view: &View<'_>, mute: &[String]) -> Vec<String> {
+    let clients = view.evidence.plan.clients.iter();
+    clients.filter(|c| c.hears.iter().any(|h| mute.contains(h))).map(|c| c.name.clone()).collect()
+}
+
+fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let found = senders(view, checks, |sent| sent.packets == 0);
+    let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
+    let mut chain = Vec::new();
+    let mut hypotheses = Vec::new();
+    for (name, sent, check) in &found {
+        chain.push(link(check.message.clone(), &check.evidence)?);
+        if let Some((log, line, count)) = sent.at_server(view, name) {
+            let id = view.cite_log(log, line);
+            chain.push(link(format!("the server counted {count} packets from {name}"), &[id.clone()])?);
+            let lost = "the packets were lost on the way";
+            hypotheses.push(refuted(lost, "the sender's own count, and the server's", vec![id]));
+        }
+        let muted = "the microphone delivers silence";
+        hypotheses.push(refuted(muted, "silence sends a keep-alive every 400 ms, and there was none", check.evidence.clone()));
+        let who = &view.evidence.plan.clients.iter().find(|c| c.name == *name)?.mic;
+        if who == "none" {
+            hypotheses.push(hypothesis(
+                HypothesisState::Confirmed,
+                "it has no microphone",
+                "its command line: --mic none",
+                view_of_start(view, name).into_iter().collect(),
+            ));
+        }
+    }
+    let first = found.first()?;
+    let listeners = listeners(view, &names);
+    let summary = format!(
+        "{} {} nothing at all ({}), so {}",
+        and(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+        if names.len() == 1 { "sends" } else { "send" },
+        first.2.message,
+        who_hears(&listeners)
+    );
+    let explained = explained(view, checks, &names, &listeners);
+    Some((finding("media.nothing_sent", summary, chain, hypotheses)?, explained))
+}
+
+fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+    let found = senders(view, checks, |sent| sent.packets > 0 && sent.only_silence());
+    let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
+    let mut chain = Vec::new();
+    let mut hypotheses = Vec::new();
+    for (name, sent, check) in &found {
+        chain.push(link(check.message.clone(), &check.evidence)?);
+        if let Some((log, line, count)) = sent.at_server(view, name) {
+            let id = view.cite_log(log, line);
+            chain.push(link(format!("the server received {count} packets from {name}"), &[id.clone()])?);
+            hypotheses.push(refuted("nothing is sent", "the server's own count", vec![id]));
+        }
+        let mixer = "the server loses the sound";
+        hypotheses.push(refuted(mixer, "the microphone's own energy, before anything was sent", check.evidence.clone()));
+    }
+    let first = found.first()?;
+    let listeners = listeners(view, &names);
+    let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let summary = format!("the microphone of {who} delivers silence ({}), so {}", first.2.message, who_hears(&listeners));
+    let explained = explained(view, checks, &names, &listeners);
+    Some((finding("media.silence", summary, chain, hypotheses)?, explained))
+}
+
+fn who_hears(listeners: &[String]) -> String {
+    let names: Vec<_> = listeners.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [] => "nobody misses anything".to_owned(),
+        [one] => format!("{one} hears nothing of it"),
+        many => format!("{} hear nothing of it", and(many)),
+    }
+}
+
+fn explained(view: &View<'_>, checks: &[Check], mute: &[String], listeners: &[String]) -> Vec<String> {
+    let mut explained: Vec<_> = mute.iter().map(|name| format!("media.sends/{name}")).collect();
+    let of_listeners = without(view, mute, checks);
+    let ear = |id: &String| listeners.iter().any(|l| id.ends_with(&format!("/{l}"))) && !id.starts_with("media.callbacks");
+    explained.extend(of_listeners.into_iter().filter(ear));
+    explained
+}
+
+fn view_of_start(view: &mut View<'_>, name: &str) -> Option<crate::evidence::EvidenceId> {
+    let (line, ()) = view.first(|o| {
+        matches!(o, crate::evidence::Observation::ProcessStarted { process, .. } if process == name).then_some(())
+    })?;
+    Some(view.cite(line))
+}
