@@ -14,7 +14,7 @@
 //! | [`timeline`] | pure | one clock for what the programs logged and what the harness saw |
 //! | [`report`] | pure | conclusions in, a document out: one reporter a format |
 //! | [`scenario`] | I/O | TOML in, run out |
-//! | [`probe`] | I/O | what a running server answers, and what recordings and pictures show |
+//! | [`probe`] | I/O | what a running server answers; answers to the questions of the diagnosis |
 //! | [`supervise`] | I/O | the small process between the harness and each program: nothing survives the harness |
 //! | [`launch`] | I/O | programs under a supervisor, their output captured; what the system says about processes |
 //! | [`sockets`] | I/O | the kernel's TCP table through two independent readers, and whether they work |

@@ -33,7 +33,7 @@ pub struct Client {
     #[arg(long, default_value = "lobby")]
     room: String,
     /// What the others hear of you.
-    #[arg(long, value_name = "tone:HZ|wav:FILE|none", default_value = "none")]
+    #[arg(long, value_name = "tone:HZ|wav:FILE|silence|none", default_value = "none")]
     mic: MicrophoneSpec,
     /// Where the others' sound goes; null takes it at the pace of a real device.
     #[arg(long, value_name = "wav:FILE|null|none", default_value = "null")]

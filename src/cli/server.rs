@@ -165,6 +165,10 @@ impl Server {
         if let Some(announcement) = announcement {
             drop(tokio::task::spawn_blocking(move || announcement.withdraw()).await);
         }
+        #[cfg(feature = "sabotage")]
+        if self.is_silent() && !self.no_mdns {
+            server::sabotage::pretend_to_withdraw(ready.name.clone(), log);
+        }
         running.drain(signal, DRAIN_PATIENCE).await;
         Ok(())
     }
@@ -214,7 +218,17 @@ impl Server {
             addresses,
             degraded: !ready.degraded.is_empty(),
         };
+        #[cfg(feature = "sabotage")]
+        if self.is_silent() {
+            server::sabotage::pretend_to_announce(&advert, log);
+            return None;
+        }
         mdns::advertise(&advert, &log.reporter()).map_err(failed).ok()
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn is_silent(&self) -> bool {
+        self.sabotage == Some(server::sabotage::Sabotage::SilentMdns)
     }
 
     #[cfg(feature = "sabotage")]

@@ -122,6 +122,7 @@ fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microph
     let (mut sequence, mut timestamp, mut silent_frames) = (0_u16, 0_u32, 0_u32);
     pace(ending, audio::FRAME, |_| {
         microphone.fill(&mut frame);
+        lock(&shared.heard).add(&frame);
         timestamp = timestamp.wrapping_add(FRAME_TICKS);
         let speaks = activity.is_active(&frame) && !shared.muted.load(Ordering::Relaxed);
         let packet = if speaks {
@@ -141,6 +142,7 @@ fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microph
         let payload = 1 + packet.opus.len();
         link.outbox.audio(packet.frame(link.stream, sequence, timestamp).encode());
         shared.counters.audio_packets_sent.fetch_add(1, Ordering::Relaxed);
+        shared.counters.keep_alives_sent.fetch_add(u64::from(!speaks), Ordering::Relaxed);
         shared.counters.audio_bytes_sent.fetch_add(payload as u64, Ordering::Relaxed);
     });
 }

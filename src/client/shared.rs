@@ -1,7 +1,7 @@
 //! What the threads and tasks of one client share.
 
 use super::Config;
-use crate::audio::Playout;
+use crate::audio::{Playout, SAMPLE_RATE, meter};
 use crate::clock;
 use crate::net::outbox::{Counts, Outbox};
 use crate::protocol::video::Assembler;
@@ -56,6 +56,32 @@ pub(super) struct Room {
     pub(super) pictures: BTreeMap<String, Pictures>,
 }
 
+/// What the microphone delivered, before anything decides whether it is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Heard {
+    /// RMS of the last frame, linear: 1 is full scale.
+    pub(super) level: f64,
+    /// Seconds times squared RMS, as W3C webrtc-stats counts `totalAudioEnergy`.
+    pub(super) energy: f64,
+    /// Samples delivered.
+    pub(super) samples: u64,
+}
+
+impl Heard {
+    /// Adds a frame.
+    pub(super) fn add(&mut self, frame: &[f32]) {
+        let level = meter::rms(frame);
+        self.level = level;
+        self.energy += level * level * frame.len() as f64 / f64::from(SAMPLE_RATE);
+        self.samples += frame.len() as u64;
+    }
+
+    /// Seconds delivered.
+    pub(super) fn seconds(&self) -> f64 {
+        self.samples as f64 / f64::from(SAMPLE_RATE)
+    }
+}
+
 /// Figures that only grow.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -67,6 +93,8 @@ pub(super) struct Counters {
     pub(super) audio_packets_with_sound: AtomicU64,
     pub(super) audio_packets_sent: AtomicU64,
     pub(super) audio_bytes_sent: AtomicU64,
+    /// Packets that say no more than that the sender lives.
+    pub(super) keep_alives_sent: AtomicU64,
     pub(super) pictures_sent: AtomicU64,
     pub(super) connections: AtomicU32,
     pub(super) callbacks: AtomicU64,
@@ -86,6 +114,7 @@ pub(super) struct Shared {
     pub(super) muted: AtomicBool,
     pub(super) leaving: AtomicBool,
     pub(super) counters: Counters,
+    pub(super) heard: Mutex<Heard>,
     /// A picture came.
     pub(super) pictured: Notify,
     past: Mutex<Counts>,
@@ -103,6 +132,7 @@ impl Shared {
             muted: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             counters: Counters::default(),
+            heard: Mutex::default(),
             pictured: Notify::new(),
             past: Mutex::default(),
         }
@@ -224,9 +254,24 @@ impl Remote {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn energy_is_the_squared_level_times_the_seconds() {
+        let mut heard = Heard::default();
+        for _ in 0..50 {
+            heard.add(&[0.5; 960]);
+        }
+        assert!((heard.seconds() - 1.0).abs() < 1e-9, "{heard:?}");
+        assert!((heard.energy - 0.25).abs() < 1e-9 && (heard.level - 0.5).abs() < 1e-9, "{heard:?}");
+        let energy = heard.energy;
+        heard.add(&[0.0; 960]);
+        assert_eq!(heard, Heard { level: 0.0, energy, samples: 51 * 960 });
+    }
+
     #[test]
     fn a_name_cannot_leave_the_folder() {
-        assert_eq!(super::file_name("../../etc/passwd"), "______etc_passwd");
-        assert_eq!(super::file_name("Zoë-1"), "Zoë-1");
+        assert_eq!(file_name("../../etc/passwd"), "______etc_passwd");
+        assert_eq!(file_name("Zoë-1"), "Zoë-1");
     }
 }

@@ -1,8 +1,9 @@
 //! `--stats json`: a report in the shape and with the names of W3C webrtc-stats; what that has no name for is under
 //! `sidetone`.
 
-use super::shared::{Shared, lock};
+use super::shared::{Heard, Shared, lock};
 use crate::clock;
+use crate::device::MicrophoneSpec;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,9 @@ pub(super) fn report(shared: &Shared) -> Value {
             "channels": audio.channels, "sdpFmtpLine": format!("maxaveragebitrate={};usedtx=0", audio.bitrate),
         }));
     }
+    if shared.config.microphone != MicrophoneSpec::None {
+        stats.push(microphone(*lock(&shared.heard)));
+    }
     for (name, pictures) in &room.pictures {
         stats.push(json!({
             "id": format!("inbound-video-{name}"), "type": "inbound-rtp", "kind": "video", "transportId": "transport",
@@ -69,6 +73,7 @@ pub(super) fn report(shared: &Shared) -> Value {
             "connections": counters.connections.load(Ordering::Relaxed),
             "soundReceived": get(&counters.audio_packets_with_sound) > 0,
             "audioPacketsDropped": queues.audio_dropped,
+            "keepAlivesSent": get(&counters.keep_alives_sent),
             "picturesDropped": queues.pictures_dropped,
             "underruns": underruns,
             "callbacks": {
@@ -76,5 +81,13 @@ pub(super) fn report(shared: &Shared) -> Value {
                 "rendered": callbacks,
             },
         },
+    })
+}
+
+/// What the microphone delivered, whatever became of it.
+fn microphone(heard: Heard) -> Value {
+    json!({
+        "id": "microphone", "type": "media-source", "kind": "audio", "audioLevel": heard.level,
+        "totalAudioEnergy": heard.energy, "totalSamplesDuration": heard.seconds(),
     })
 }

@@ -17,14 +17,16 @@ pub trait Microphone: Send + fmt::Debug {
     fn fill(&mut self, frame: &mut [f32]);
 }
 
-/// Which microphone: `tone:HZ`, `wav:FILE` or `none`.
+/// Which microphone: `tone:HZ`, `wav:FILE`, `silence` or `none`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MicrophoneSpec {
     /// A sine wave of so many hertz at -12 dBFS.
     Tone(f64),
     /// A file, once from its beginning, then silence.
     Wav(PathBuf),
-    /// Nothing is sent.
+    /// A microphone that works and delivers digital silence, as one that is muted or broken does.
+    Silence,
+    /// No microphone: nothing is sent, not even keep-alives.
     None,
 }
 
@@ -33,13 +35,14 @@ impl FromStr for MicrophoneSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
+            None if text == "silence" => Ok(Self::Silence),
             None if text == "none" => Ok(Self::None),
             Some(("tone", hz)) => match hz.parse::<f64>() {
                 Ok(hz) if (20.0..=20_000.0).contains(&hz) => Ok(Self::Tone(hz)),
                 _ => Err(format!("tone:{hz}: a tone has 20 to 20000 Hz, for instance tone:440")),
             },
             Some(("wav", file)) if !file.is_empty() => Ok(Self::Wav(file.into())),
-            _ => Err(format!("{text:?} is none of: tone:HZ, wav:FILE, none")),
+            _ => Err(format!("{text:?} is none of: tone:HZ, wav:FILE, silence, none")),
         }
     }
 }
@@ -49,6 +52,7 @@ impl fmt::Display for MicrophoneSpec {
         match self {
             Self::Tone(hz) => write!(f, "tone:{hz}"),
             Self::Wav(file) => write!(f, "wav:{}", file.display()),
+            Self::Silence => f.write_str("silence"),
             Self::None => f.write_str("none"),
         }
     }
@@ -62,6 +66,7 @@ pub fn open(spec: &MicrophoneSpec) -> Result<Option<Box<dyn Microphone>>, Device
     Ok(match spec {
         MicrophoneSpec::Tone(hz) => Some(Box::new(Generator(Tone::new(*hz, TONE_AMPLITUDE)))),
         MicrophoneSpec::Wav(path) => Some(Box::new(File { samples: read_wav(path)?, at: 0 })),
+        MicrophoneSpec::Silence => Some(Box::new(Silence)),
         MicrophoneSpec::None => None,
     })
 }
@@ -72,6 +77,15 @@ struct Generator(Tone);
 impl Microphone for Generator {
     fn fill(&mut self, frame: &mut [f32]) {
         self.0.fill(frame);
+    }
+}
+
+#[derive(Debug)]
+struct Silence;
+
+impl Microphone for Silence {
+    fn fill(&mut self, frame: &mut [f32]) {
+        frame.fill(0.0);
     }
 }
 
@@ -132,12 +146,22 @@ mod tests {
 
     #[test]
     fn specs() {
-        for good in ["none", "tone:440", "wav:a:b.wav"] {
+        for good in ["none", "silence", "tone:440", "wav:a:b.wav"] {
             assert_eq!(good.parse::<MicrophoneSpec>().unwrap().to_string(), good);
         }
-        for bad in ["", "tone", "tone:", "tone:1", "tone:NaN", "wav:", "mp3:x"] {
+        for bad in ["", "tone", "tone:", "tone:1", "tone:NaN", "wav:", "mp3:x", "silence:", "Silence"] {
             assert!(bad.parse::<MicrophoneSpec>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "samples are copied, not computed")]
+    fn a_silent_microphone_is_there_and_delivers_zeros() {
+        assert!(open(&MicrophoneSpec::None).unwrap().is_none());
+        let mut silent = open(&MicrophoneSpec::Silence).unwrap().unwrap();
+        let mut frame = [1.0; 8];
+        silent.fill(&mut frame);
+        assert_eq!(frame, [0.0; 8]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Misbehaviour on purpose, for the harness's negative controls. Only with the feature `sabotage`, which no shipped binary has.
 
 use crate::audio::mixer::MixOut;
+use crate::event::Event;
+use crate::log::Log;
+use crate::net::mdns::{Advert, SERVICE};
 
 /// What to do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,6 +20,8 @@ pub enum Sabotage {
     LeakDescriptor,
     /// A listener is claimed that does not exist.
     PhantomListener,
+    /// The server says that it is announced by mDNS, and neither speaks nor answers there.
+    SilentMdns,
 }
 
 /// Sends mixes to the wrong places.
@@ -32,7 +37,31 @@ pub(crate) fn reroute(sabotage: Option<Sabotage>, mut outs: Vec<MixOut>) -> Vec<
             }
             outs
         }
-        Some(Sabotage::Loopback | Sabotage::DropPictures | Sabotage::LeakDescriptor | Sabotage::PhantomListener)
+        Some(
+            Sabotage::Loopback
+            | Sabotage::DropPictures
+            | Sabotage::LeakDescriptor
+            | Sabotage::PhantomListener
+            | Sabotage::SilentMdns,
+        )
         | None => outs,
     }
+}
+
+/// The events of an announcement, without one.
+pub(crate) fn pretend_to_announce(advert: &Advert, log: &Log) {
+    let (service, instance) = (SERVICE.to_owned(), advert.instance.clone());
+    log.emit(Event::MdnsRegistering {
+        service: service.clone(),
+        instance: instance.clone(),
+        interfaces: advert.interfaces.clone(),
+        port: advert.port,
+    });
+    let addresses = advert.addresses.iter().map(ToString::to_string).collect::<std::collections::BTreeSet<_>>();
+    log.emit(Event::MdnsAnnounced { service, instance, addresses: addresses.into_iter().collect() });
+}
+
+/// The event of its end.
+pub(crate) fn pretend_to_withdraw(instance: String, log: &Log) {
+    log.emit(Event::MdnsWithdrawn { instance });
 }

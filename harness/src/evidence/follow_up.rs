@@ -145,7 +145,7 @@ impl fmt::Display for Question {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bound {} => f.write_str("yes"),
+            Self::Bound {} | Self::Connected {} => f.write_str("yes"),
             Self::NotBound { call, errno } => write!(f, "no: {call} fails with {errno}"),
             Self::Holders { sockets } if sockets.is_empty() => f.write_str("nothing in the kernel's table has it"),
             Self::Holders { sockets } => {
@@ -156,7 +156,6 @@ impl fmt::Display for Answer {
                     n => write!(f, "; and {} more", n - 4),
                 }
             }
-            Self::Connected {} => f.write_str("yes"),
             Self::NotConnected { errno } => write!(f, "no: {errno}"),
             Self::Found { ports } => write!(f, "yes, with ports {ports:?}"),
             Self::NotFound { waited_ms } => write!(f, "no, not within {waited_ms} ms"),

@@ -93,7 +93,7 @@ pub struct ClientPlan {
     pub transport: Transport,
     /// Over which family.
     pub family: Family,
-    /// `tone:HZ`, `wav:FILE` or `none`.
+    /// `tone:HZ`, `wav:FILE`, `silence` or `none`.
     pub mic: String,
     /// `test-pattern`, `image:FILE` or `none`.
     pub video: String,

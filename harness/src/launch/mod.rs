@@ -6,7 +6,8 @@
 //! * [`process`]: signals, waiting, stopping;
 //! * [`capture`]: standard output and error: byte for byte into files, line by line to whoever listens;
 //! * [`logs`]: reads captured files back;
-//! * [`resources`]: memory, descriptors, threads, processor pressure, descendants, core files.
+//! * [`resources`]: memory, descriptors, threads, state, command line and age of processes, processor pressure, port ranges,
+//!   descendants, core files.
 
 pub mod capture;
 pub mod logs;

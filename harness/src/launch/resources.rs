@@ -1,11 +1,19 @@
 //! What Linux says about processes and about itself. A fact that cannot be read is an error or `None`, never zero.
 
-use crate::evidence::Environment;
+use crate::evidence::{Environment, ProcessState};
 use crate::sockets;
+use nix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Linux tells programs processor and start times in ticks of this many milliseconds, on every architecture Rust knows.
+const TICK_MS: u64 = 10;
+/// Most characters of a command line.
+const COMMAND_LENGTH: usize = 120;
 
 /// Resident bytes, open descriptors and threads of a process.
 ///
@@ -36,6 +44,80 @@ pub fn run_delay(pid: u32) -> Option<u64> {
         })
         .collect();
     (!delays.is_empty()).then(|| delays.iter().sum::<u64>() / 1000)
+}
+
+/// What a process does; `None`: there is none with that id.
+///
+/// # Errors
+/// What could not be read.
+pub fn process_state(pid: u32) -> Result<Option<ProcessState>, String> {
+    let path = format!("/proc/{pid}/stat");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        // The latter: it ended between open and read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is(&error, nix::errno::Errno::ESRCH) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(format!("cannot read {path}: {error}")),
+    };
+    let (state, cpu_ms) = parse_state(&text).ok_or_else(|| format!("{path} cannot be understood"))?;
+    let waits_in = fs::read_to_string(format!("/proc/{pid}/wchan")).ok();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok().map(Iterator::count);
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok();
+    Ok(Some(ProcessState {
+        state,
+        waits_in: waits_in.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty() && name != "0"),
+        cpu_ms,
+        descriptors: descriptors.and_then(|count| u32::try_from(count).ok()),
+        descriptor_limit: limits.and_then(|text| field(&text, "Max open files")),
+    }))
+}
+
+fn is(error: &io::Error, errno: nix::errno::Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}
+
+/// The command line of a process, joined by blanks and cut; `None`: not readable. What has none (a process of the kernel,
+/// or one that has ended) is told by its name in brackets.
+pub fn command_line(pid: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    if !bytes.is_empty() {
+        return Some(printable(&bytes));
+    }
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("[{}]", printable(name.trim_ascii_end())))
+}
+
+/// Arguments that end with zeros as one line of at most so many characters; what cannot be printed is replaced.
+fn printable(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let replaced = |c: char| match c {
+        '\0' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    if text.chars().count() <= COMMAND_LENGTH {
+        return text.chars().map(replaced).collect();
+    }
+    text.chars().take(COMMAND_LENGTH - 1).map(replaced).chain(['…']).collect()
+}
+
+/// When a process was started: RFC 3339 in UTC with milliseconds, of which the kernel keeps hundredths; `None`: not readable.
+pub fn started(pid: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let since_boot = Duration::from_millis(parse_start(&text)?);
+    // Against the clock that the kernel noted; the time of boot in /proc/stat is cut to seconds.
+    let now: Duration = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?.into();
+    let age = jiff::SignedDuration::try_from(now.saturating_sub(since_boot)).ok()?;
+    Some(format!("{:.3}", jiff::Timestamp::now().checked_sub(age).ok()?))
+}
+
+/// First and last port that the kernel gives to outgoing connections and to port 0; `None`: not readable.
+pub fn ephemeral_range() -> Option<(u16, u16)> {
+    let text = setting("net/ipv4/ip_local_port_range")?;
+    let mut ports = text.split_whitespace().map(str::parse);
+    Some((ports.next()?.ok()?, ports.next()?.ok()?))
 }
 
 /// Living descendants of a process, sorted. Zombies are left out: they hold nothing.
@@ -72,10 +154,7 @@ pub fn environment() -> Environment {
         memory_bytes: memory.map(|kib| kib * 1024),
         user_id: Some(nix::unistd::geteuid().as_raw()),
         ipv6: has_ipv6(),
-        ephemeral_range: setting("net/ipv4/ip_local_port_range").and_then(|text| {
-            let mut ports = text.split_whitespace().map(str::parse);
-            Some((ports.next()?.ok()?, ports.next()?.ok()?))
-        }),
+        ephemeral_range: ephemeral_range(),
         unprivileged_port_start: setting("net/ipv4/ip_unprivileged_port_start").and_then(|text| text.parse().ok()),
         ci: std::env::var_os("CI").is_some(),
     }
@@ -137,9 +216,75 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { pid: pid.trim().parse().ok()?, parent: words.next()?.parse().ok()?, alive })
 }
 
+/// Field N of `/proc/PID/stat` as `man proc` counts them, from 3 on.
+fn stat_field(text: &str, number: usize) -> Option<&str> {
+    let (_, after) = text.rsplit_once(')')?;
+    after.split_whitespace().nth(number.checked_sub(3)?)
+}
+
+/// State and processor time in milliseconds.
+fn parse_state(text: &str) -> Option<(String, u64)> {
+    let ticks = |number| stat_field(text, number)?.parse::<u64>().ok();
+    Some((stat_field(text, 3)?.to_owned(), (ticks(14)? + ticks(15)?) * TICK_MS))
+}
+
+/// Milliseconds from boot to start.
+fn parse_start(text: &str) -> Option<u64> {
+    stat_field(text, 22)?.parse::<u64>().ok()?.checked_mul(TICK_MS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    use nix::unistd::Pid;
+    use std::process::{Command, Stdio};
+
+    const STAT: &str =
+        "42 (a) R 1 (b)) S 7 42 42 0 -1 4194304 102 0 0 0 31 12 0 0 20 0 1 0 1217145 3133440 410 1 0 0 0 0";
+
+    #[test]
+    fn state_processor_time_and_start_are_fields_3_14_15_and_22() {
+        assert_eq!(parse_state(STAT), Some(("S".to_owned(), 430)));
+        assert_eq!(parse_start(STAT), Some(12_171_450));
+        assert_eq!((parse_state("42 (x) Z 7 42"), parse_start("42 (x) Z"), stat_field(STAT, 0)), (None, None, None));
+    }
+
+    #[test]
+    fn a_child_is_seen_stopped_ended_and_gone() {
+        let before = jiff::Timestamp::now();
+        let mut child = Command::new("cat").arg("-").stdin(Stdio::piped()).spawn().unwrap();
+        let (id, after) = (child.id(), jiff::Timestamp::now());
+        let pid = Pid::from_raw(i32::try_from(id).unwrap());
+        let wait = |flags| waitid(Id::Pid(pid), flags | WaitPidFlag::WNOWAIT).unwrap();
+
+        kill(pid, Signal::SIGSTOP).unwrap();
+        wait(WaitPidFlag::WSTOPPED);
+        let stopped = process_state(id).unwrap().unwrap();
+        assert_eq!(stopped.state, "T");
+        assert!(stopped.descriptors.unwrap() >= 3 && stopped.descriptor_limit.unwrap() >= 3, "{stopped:?}");
+        assert_eq!(command_line(id).unwrap(), "cat -");
+        let tick = jiff::SignedDuration::from_millis(20);
+        let told: jiff::Timestamp = started(id).unwrap().parse().unwrap();
+        assert!(before - tick <= told && told <= after + tick, "{before} {told} {after}");
+
+        kill(pid, Signal::SIGKILL).unwrap();
+        wait(WaitPidFlag::WEXITED);
+        assert_eq!(process_state(id).unwrap().unwrap().state, "Z");
+        assert_eq!(command_line(id).unwrap(), "[cat]");
+        child.wait().unwrap();
+        assert_eq!((process_state(id), command_line(id), started(id)), (Ok(None), None, None));
+    }
+
+    #[test]
+    fn a_command_line_is_one_short_line() {
+        assert_eq!(printable(b"a\0b c\0"), "a b c");
+        assert_eq!(printable(b"a\x1b[2J\xff\n\0"), "a\u{fffd}[2J\u{fffd}\u{fffd}");
+        assert_eq!(printable("é".repeat(120).as_bytes()), "é".repeat(120));
+        let cut = printable("é".repeat(121).as_bytes());
+        assert_eq!((cut.chars().count(), cut.ends_with("é…")), (120, true));
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {

@@ -1,6 +1,6 @@
 //! Systems without `/proc`: the facts are absent.
 
-use crate::evidence::Environment;
+use crate::evidence::{Environment, ProcessState};
 use std::path::{Path, PathBuf};
 
 /// Not available here.
@@ -21,6 +21,29 @@ pub const fn run_delay(_pid: u32) -> Option<u64> {
 /// Not available here.
 pub const fn descendants(_pid: u32) -> Vec<u32> {
     Vec::new()
+}
+
+/// Not available here.
+///
+/// # Errors
+/// Always.
+pub fn process_state(_pid: u32) -> Result<Option<ProcessState>, String> {
+    Err("not available on this system".to_owned())
+}
+
+/// Not available here.
+pub const fn command_line(_pid: u32) -> Option<String> {
+    None
+}
+
+/// Not available here.
+pub const fn started(_pid: u32) -> Option<String> {
+    None
+}
+
+/// Not available here.
+pub const fn ephemeral_range() -> Option<(u16, u16)> {
+    None
 }
 
 /// Where we run, as far as the standard library knows.

@@ -1,13 +1,15 @@
 //! The kernel's TCP table through two independent readers, and whether they work. I/O.
 //!
 //! * [`netstat`]: netlink's `sock_diag` by netstat2, with the owners of every process that we may look at;
-//! * [`proc`]: `/proc/net/tcp` and `/proc/net/tcp6`, with queue lengths, owners by `/proc/PID/fd`.
+//! * [`proc`]: `/proc/net/tcp` and `/proc/net/tcp6`, with queue lengths, owners by `/proc/PID/fd`;
+//! * [`holders`](mod@holders): both together: who has a port.
 //!
 //! Neither says when it is blind: an error reply of netlink reads as the end of the list, and the sockets of other users
 //! have no owners. So [`self_test`] looks for a socket of our own through each, and a scenario compares the two.
 //!
 //! All calls block for milliseconds (both readers may look through `/proc`).
 
+pub mod holders;
 #[cfg(target_os = "linux")]
 pub mod netstat;
 #[cfg(not(target_os = "linux"))]
@@ -18,6 +20,9 @@ pub mod proc;
 #[cfg(not(target_os = "linux"))]
 #[path = "elsewhere.rs"]
 pub mod proc;
+
+pub use holders::holders;
+pub use proc::local_ports;
 
 use crate::evidence::{Observation, SocketRow, TableSource};
 use std::io;

@@ -14,12 +14,21 @@ pub fn table(pids: &[u32], ports: &[u16]) -> Result<Vec<SocketRow>, String> {
     if rows.iter().any(|r| r.inode != 0 && r.pids.is_empty()) { look(pids, ports) } else { Ok(rows) }
 }
 
+/// Every local port of a TCP socket in any state.
+pub fn local_ports() -> Result<BTreeSet<u16>, String> {
+    Ok(all()?.into_iter().map(|row| row.local.port()).collect())
+}
+
+fn all() -> Result<Vec<SocketRow>, String> {
+    let mut rows = read("/proc/net/tcp", 8)?;
+    rows.extend(read("/proc/net/tcp6", 32)?);
+    Ok(rows)
+}
+
 fn look(pids: &[u32], ports: &[u16]) -> Result<Vec<SocketRow>, String> {
-    let mut all = read("/proc/net/tcp", 8)?;
-    all.extend(read("/proc/net/tcp6", 32)?);
     let mut owners = owners(pids.iter().copied());
     let mut rows: Vec<_> =
-        all.into_iter().filter(|r| ports.contains(&r.local.port()) || owners.contains_key(&r.inode)).collect();
+        all()?.into_iter().filter(|r| ports.contains(&r.local.port()) || owners.contains_key(&r.inode)).collect();
     if rows.iter().any(|r| r.inode != 0 && !owners.contains_key(&r.inode)) {
         // Somebody else is on one of our ports: who?
         owners = self::owners(resources::pids());

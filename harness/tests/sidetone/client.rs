@@ -201,6 +201,40 @@ fn a_hostile_server_cannot_write_to_the_terminal() {
 }
 
 #[test]
+fn that_a_microphone_delivers_silence_is_measured() {
+    for (mic, sends, delivers) in [("silence", true, Some(0.0)), ("tone:440", true, Some(0.03)), ("none", false, None)]
+    {
+        let fake = Fake::listen();
+        let target = format!("tcp://{}", fake.address());
+        let mut program = client(&target, &["--once", "--stats", "json", "--mic", mic]);
+        let mut session = fake.accept();
+        session.welcome("lobby", "ada");
+        program.named("client.joined");
+        let levels: Vec<_> = (0..if sends { 2 } else { 0 }).map(|_| session.level()).collect();
+        program.signal(Signal::SIGTERM);
+        while session.next().is_some() {}
+        assert_eq!(program.code(), 0, "{}", program.story());
+        let report: Value = serde_json::from_str(&program.out[0]).unwrap();
+        let microphone = report["stats"].as_array().unwrap().iter().find(|s| s["id"] == "microphone");
+        let energy_a_second = microphone.map(|m| {
+            let seconds = m["totalSamplesDuration"].as_f64().unwrap();
+            assert!(seconds >= 0.04, "{report:#}");
+            m["totalAudioEnergy"].as_f64().unwrap() / seconds
+        });
+        let keep_alives = report["sidetone"]["keepAlivesSent"].as_u64().unwrap();
+        match delivers {
+            None => assert_eq!(energy_a_second, None, "{report:#}"),
+            // a sine of amplitude 0.25: half of its square
+            Some(expected) => assert!((energy_a_second.unwrap() - expected).abs() < 0.003, "{report:#}"),
+        }
+        match mic {
+            "silence" => assert!(keep_alives >= 2 && levels == [127, 127], "{levels:?} {report:#}"),
+            _ => assert!(keep_alives == 0 && !levels.contains(&127), "{levels:?} {report:#}"),
+        }
+    }
+}
+
+#[test]
 fn statistics_have_the_names_of_w3c() {
     let server = Server::start();
     let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
@@ -230,6 +264,7 @@ fn statistics_have_the_names_of_w3c() {
             ][..],
         ),
         ("outbound-audio", "outbound-rtp", &["packetsSent", "bytesSent"]),
+        ("microphone", "media-source", &["audioLevel", "totalAudioEnergy", "totalSamplesDuration"]),
         ("outbound-video", "outbound-rtp", &["framesSent", "framesEncoded"]),
         ("transport", "transport", &["bytesSent", "bytesReceived", "packetsSent", "packetsReceived"]),
         ("codec", "codec", &["mimeType", "clockRate", "channels"]),

@@ -2,7 +2,9 @@
 
 use super::PATIENCE;
 use bytes::Bytes;
-use sidetone::protocol::{AudioParameters, Capability, Decoder, Frame, Message, Participant, VideoChunk, Welcome};
+use sidetone::protocol::{
+    AudioPacket, AudioParameters, Capability, Decoder, Frame, Kind, Message, Participant, VideoChunk, Welcome,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -61,6 +63,16 @@ impl Session {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// The level of the next packet of sound.
+    pub(crate) fn level(&mut self) -> u8 {
+        loop {
+            let frame = self.next().unwrap();
+            if frame.kind == Kind::Audio {
+                return AudioPacket::decode(&frame.payload).unwrap().level;
+            }
+        }
     }
 
     /// The next frame, or `None` at the end.
