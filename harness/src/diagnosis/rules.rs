@@ -8,8 +8,7 @@ use super::summary::and;
 use super::view::{SERVER, View};
 use crate::cause::by_code;
 use crate::evidence::{
-    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation,
-    Status,
+    Check, ClientPlan, Confidence, EvidenceId, Finding, Fix, Hypothesis, HypothesisState, Link, Observation, Status,
 };
 use sidetone::event::Event;
 
@@ -47,7 +46,7 @@ fn ids(checks: &[&Check]) -> Vec<String> {
 
 fn finding(code: &str, summary: String, chain: Vec<Link>, hypotheses: Vec<Hypothesis>) -> Option<Finding> {
     let cause = by_code(code)?;
-    let fixes = vec![Fix { kind: FixKind::Safe, text: cause.remedy.to_owned() }];
+    let fixes = cause.fixes.iter().map(|(kind, text)| Fix { kind: *kind, text: (*text).to_owned() }).collect();
     let (cause, layer) = (cause.code.to_owned(), cause.layer);
     Some(Finding { cause, layer, confidence: Confidence::High, summary, chain, hypotheses, fixes })
 }
