@@ -1,8 +1,20 @@
 //! The catalogue of causes. PURE. Codes are an interface: never renamed, never reused.
 //!
-//! To add one: an entry in [`CAUSES`], a rule in [`crate::diagnosis::rules`] that finds it, evidence that proves the rule.
+//! One file a layer: [`bind`], [`process`], [`tcp`], [`media`], [`resource`], [`log`]; [`text`] lays an entry out for `explain`.
+//!
+//! To add one: an entry in its layer's file, a rule in [`crate::diagnosis::rules`] that finds it, evidence that proves the rule.
 
-use crate::evidence::Layer;
+pub mod bind;
+pub mod log;
+pub mod media;
+pub mod process;
+pub mod resource;
+pub mod tcp;
+pub mod text;
+
+pub use text::render;
+
+use crate::evidence::{FixKind, Horizon, Layer};
 
 /// What the catalogue says of one cause.
 #[derive(Clone, Copy, Debug)]
@@ -13,63 +25,74 @@ pub struct Cause {
     pub layer: Layer,
     /// In a few words.
     pub title: &'static str,
-    /// What it means and how it comes about.
+    /// What happened and how it comes about, for somebody who was paged at night.
     pub explanation: &'static str,
-    /// What to do without changing anything else.
-    pub remedy: &'static str,
+    /// The evidence that settles it.
+    pub settled_by: &'static str,
+    /// The nearest other explanation, and what splits the two.
+    pub confounder: &'static str,
+    /// What to do now, least intrusive first; imperative, without a full stop.
+    pub fixes: &'static [(FixKind, &'static str)],
+    /// What keeps it from coming back, soonest first; imperative, without a full stop.
+    pub later: &'static [(Horizon, &'static str)],
+    /// The shipped scenario that shows it; empty: only a server that was built to misbehave does.
+    pub scenario: &'static str,
 }
 
-/// The causes that rules can find so far.
-pub const CAUSES: &[Cause] = &[
-    Cause {
-        code: "log.contradicts_observation",
-        layer: Layer::Log,
-        title: "the log claims what the kernel denies",
-        explanation: "An event says that a listener is bound, and the kernel's table, read by a reader that passed its \
-                      self-test, has no such socket. The kernel is right.",
-        remedy: "find the code that reports before it has bound, and report the result of listen() instead",
-    },
-    Cause {
-        code: "media.silence",
-        layer: Layer::Media,
-        title: "sound is sent, and silence comes out",
-        explanation: "The server received packets with sound from the speakers, and every listener's recording is silent.",
-        remedy: "look at the mixer: what it received is in session.left (inbound), what it sent too (audio_sent)",
-    },
-    Cause {
-        code: "media.echo",
-        layer: Layer::Media,
-        title: "speakers hear themselves",
-        explanation: "A recording holds the tone that its own client sent: the mix is not the mix without oneself, or \
-                      mixes go to the wrong listeners.",
-        remedy: "check which stream each mix is made without, and to whom it is sent",
-    },
-    Cause {
-        code: "media.no_video_frame",
-        layer: Layer::Media,
-        title: "pictures are sent, and none arrives",
-        explanation: "The server received whole pictures, and no client received any.",
-        remedy: "compare pictures_received and pictures_sent in the server's session.left events",
-    },
-    Cause {
-        code: "resource.disk_full",
-        layer: Layer::Resource,
-        title: "the disk is full",
-        explanation: "What the programs printed or recorded could not be written (ENOSPC). Whatever is missing or cut in \
-                      the files of this run says nothing about the programs.",
-        remedy: "free space there, or write elsewhere with --out FOLDER",
-    },
-    Cause {
-        code: "resource.fd_limit",
-        layer: Layer::Resource,
-        title: "descriptors are leaked or used up",
-        explanation: "The server holds more descriptors after all clients have left than before they came. Each leaked \
-                      one brings EMFILE on accept nearer.",
-        remedy: "list /proc/PID/fd after a join and a leave, and close what is new there",
-    },
-];
+/// Every cause, layer by layer from the process up.
+pub const CAUSES: &[&[Cause]] =
+    &[process::CAUSES, bind::CAUSES, tcp::CAUSES, media::CAUSES, resource::CAUSES, log::CAUSES];
+
+/// Every cause, one after the other.
+pub fn iter() -> impl Iterator<Item = &'static Cause> {
+    CAUSES.iter().copied().flatten()
+}
 
 /// The entry of a code.
 pub fn by_code(code: &str) -> Option<&'static Cause> {
-    CAUSES.iter().find(|c| c.code == code)
+    iter().find(|cause| cause.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_in_the_file_of_its_layer() {
+        for cause in iter() {
+            let layer = format!("{:?}", cause.layer).to_lowercase();
+            assert_eq!(cause.code.split_once('.').map(|(layer, _)| layer), Some(layer.as_str()));
+            assert_eq!(by_code(cause.code).unwrap().title, cause.title);
+        }
+        assert!(by_code("bind").is_none() && by_code("").is_none());
+    }
+
+    #[test]
+    fn the_least_intrusive_fix_and_the_soonest_horizon_come_first() {
+        for cause in iter() {
+            assert!(cause.fixes.is_sorted_by_key(|(kind, _)| kind), "{}", cause.code);
+            assert!(cause.later.is_sorted_by_key(|(horizon, _)| horizon), "{}", cause.code);
+            assert!(
+                cause.later.iter().all(|(horizon, _)| *horizon != Horizon::Immediate),
+                "{}: fixes say that",
+                cause.code
+            );
+        }
+    }
+
+    #[test]
+    fn texts_are_sentences_and_things_to_do_are_none() {
+        for cause in iter() {
+            for text in [cause.explanation, cause.settled_by, cause.confounder] {
+                assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", cause.code);
+            }
+            let todo = cause.fixes.iter().map(|(_, text)| text).chain(cause.later.iter().map(|(_, text)| text));
+            for text in todo.chain([&cause.title]) {
+                assert!(!text.ends_with('.') && !text.contains("  "), "{}: {text}", cause.code);
+                assert!(text.len() <= 240, "{}: too long for a line of a report: {text}", cause.code);
+            }
+            let sentences = cause.explanation.split(". ").count();
+            assert!((2..=5).contains(&sentences), "{}: {sentences} sentences", cause.code);
+        }
+    }
 }

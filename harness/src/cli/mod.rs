@@ -1,8 +1,9 @@
 //! The command line and the exit codes. I/O.
 //!
-//! * `run`, `probe`, `diagnose`: one file a subcommand.
+//! * `run`, `probe`, `diagnose`, `explain`: one file a subcommand.
 
 mod diagnose;
+mod explain;
 mod probe;
 mod run;
 
@@ -33,6 +34,8 @@ enum Command {
     Probe(probe::Probe),
     /// Diagnose saved evidence again, offline.
     Diagnose(diagnose::Diagnose),
+    /// Tell what a cause is, how it is known and what to do about it.
+    Explain(explain::Explain),
     /// Stand between the harness and a program (internal).
     #[command(hide = true)]
     Supervise {
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Supervise { command } => supervise::main(std::iter::once(OsString::from("--")).chain(command)),
     }
 }

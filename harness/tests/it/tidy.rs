@@ -1,7 +1,7 @@
 //! House rules as tests: they walk the tree and say what to do about what they find.
 #![cfg(test)] // so that the lints know the helpers for test code
 
-use sidetone_harness::cause::CAUSES;
+use sidetone_harness::cause;
 use sidetone_harness::scenario::{file, shipped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -343,12 +343,21 @@ fn every_cause_is_explained_and_found_by_a_rule() {
     let rules: String = rust("harness/src/diagnosis").iter().map(|path| code(&read(path))).collect();
     let mut wrong = Vec::new();
     let mut codes = BTreeSet::new();
-    for cause in CAUSES {
-        let empty = [("title", cause.title), ("explanation", cause.explanation), ("remedy", cause.remedy)];
+    for cause in cause::iter() {
+        let fix = cause.fixes.first().map_or("", |(_, text)| *text);
+        let later = cause.later.first().map_or("", |(_, text)| *text);
+        let empty = [
+            ("title", cause.title),
+            ("explanation", cause.explanation),
+            ("evidence that settles it", cause.settled_by),
+            ("confounder", cause.confounder),
+            ("fix", fix),
+            ("prevention", later),
+        ];
         let empty = empty.iter().filter(|(_, text)| text.trim().is_empty());
         wrong.extend(empty.map(|(what, _)| format!("{}: no {what}", cause.code)));
         if !codes.insert(cause.code) {
-            wrong.push(format!("{}: twice in CAUSES", cause.code));
+            wrong.push(format!("{}: twice in the catalogue", cause.code));
         }
         if !rules.contains(&format!("\"{}\"", cause.code)) {
             wrong.push(format!("{}: no rule in harness/src/diagnosis names it", cause.code));
