@@ -8,6 +8,7 @@ mod probe;
 mod run;
 
 use crate::diagnosis::outcome::exit;
+use crate::scenario::isolated;
 use crate::supervise;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -36,6 +37,9 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     /// Tell what a cause is, how it is known and what to do about it.
     Explain(explain::Explain),
+    /// Run one scenario in a network of its own (internal).
+    #[command(hide = true)]
+    Isolated,
     /// Stand between the harness and a program (internal).
     #[command(hide = true)]
     Supervise {
@@ -52,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Isolated => isolated::main(),
         Command::Supervise { command } => supervise::main(std::iter::once(OsString::from("--")).chain(command)),
     }
 }

@@ -51,6 +51,9 @@ pub(super) struct Run {
     /// The `sidetone` binary [default: beside this one, then on PATH].
     #[arg(long, value_name = "PATH")]
     sidetone: Option<PathBuf>,
+    /// A `sidetone` built to misbehave, for scenarios that need one [default: beside this one, or in target/sabotage].
+    #[arg(long, value_name = "PATH")]
+    saboteur: Option<PathBuf>,
     /// A warning fails too.
     #[arg(long)]
     strict: bool,
@@ -164,12 +167,24 @@ impl Run {
             root: self.out.clone(),
             keep: usize::from(self.keep),
             sidetone_version: None,
+            saboteur: self.saboteur(&harness)?,
             sidetone,
             harness,
             command: command_line(),
             strict: self.strict,
             destinations: self.report.clone(),
         })
+    }
+
+    /// The one that misbehaves on purpose; a scenario that needs it and has none says so.
+    fn saboteur(&self, harness: &Path) -> Result<Option<PathBuf>, String> {
+        if let Some(path) = &self.saboteur {
+            let missing = || format!("--saboteur {}: there is no such file; `make sabotage` builds it", path.display());
+            return if path.is_file() { Ok(Some(path.clone())) } else { Err(missing()) };
+        }
+        let built = harness.parent().and_then(Path::parent).map(|target| target.join("sabotage/sidetone"));
+        let places = [Some(harness.with_file_name("sidetone-saboteur")), built];
+        Ok(places.into_iter().flatten().find(|path| path.is_file()))
     }
 
     /// Beside this binary, then on PATH, or where `--sidetone` says.
@@ -220,9 +235,10 @@ async fn version_of(harness: &Path, sidetone: &Path) -> Option<String> {
 }
 
 fn list() -> String {
-    let line = |(name, text): &(&str, &str)| {
+    let line = |(name, text): (&str, &str)| {
         let title = text.lines().find_map(|l| l.strip_prefix("title = ")).unwrap_or_default();
-        format!("{name:<16} {}\n", title.trim_matches('"'))
+        format!("{name:<26} {}\n", title.trim_matches('"'))
     };
-    shipped::SHIPPED.iter().map(line).collect()
+    let group = format!("{:<26} all scenarios that break something on purpose\n", shipped::FAULTS_NAME);
+    shipped::all().map(line).collect::<String>() + &group
 }

@@ -40,7 +40,7 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
     let follow_ups = summary::follow_ups(&mut view);
     let not_checked = summary::not_checked(&view, &checks);
     let verdict = summary::verdict(evidence, &checks, &findings);
-    let expectation = summary::expectation(evidence, &checks, &findings);
+    let expectation = summary::expectation(evidence, &verdict, &checks, &findings);
     Report {
         schema_version: SCHEMA_VERSION.to_owned(),
         run: evidence.run.clone(),

@@ -1,8 +1,9 @@
 //! Verdict, impact, flow, recommendations: what the checks mean together.
 
 use super::view::{SERVER, View};
+use crate::cause::by_code;
 use crate::evidence::{
-    Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NotChecked, Observation, Recommendation,
+    Asked, Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NO_CAUSE, NotChecked, Observation, Recommendation,
     Status, Verdict,
 };
 use sidetone::event::{Family, Transport};
@@ -13,6 +14,9 @@ fn worst<'c>(checks: impl Iterator<Item = &'c Check>) -> Status {
 
 /// The worst of the checks, and the sentence that somebody who gets paged needs.
 pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> Verdict {
+    if let Some(sentence) = untested(evidence) {
+        return Verdict { status: Status::Unknown, sentence };
+    }
     let status = worst(checks.iter());
     let first = |wanted: Status| checks.iter().find(|c| c.status == wanted && c.caused_by.is_none());
     let others = |wanted: Status| {
@@ -39,7 +43,8 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
             ),
             None => "nothing was checked".to_owned(),
         },
-        (Status::Warn, _) => match first(Status::Warn) {
+        (Status::Warn, Some(finding)) => format!("the call works, with a warning: {}", finding.summary),
+        (Status::Warn, None) => match first(Status::Warn) {
             Some(check) => format!("the call works; {}: {}{}", check.title, check.message, others(Status::Warn)),
             None => "the call works, with a warning".to_owned(),
         },
@@ -50,6 +55,16 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         _ => sentence,
     };
     Verdict { status, sentence }
+}
+
+/// Why the scenario says nothing: what it breaks on purpose was not broken.
+fn untested(evidence: &Evidence) -> Option<String> {
+    evidence.observations().find_map(|(_, o)| match o {
+        Observation::FaultMissed { fault, why } => {
+            Some(format!("nothing is known: the fault of this scenario ({fault}) was not there: {why}"))
+        }
+        _ => None,
+    })
 }
 
 /// The first cause with what follows from it, the other causes, and that there are failures without a known cause.
@@ -115,17 +130,60 @@ pub(super) fn and(words: &[&str]) -> String {
     }
 }
 
-/// Whether the expected cause was found.
-pub fn expectation(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> Expectation {
-    let Some(expected) = evidence.plan.expected_cause.clone() else { return Expectation::None };
-    match findings.first() {
-        Some(first) if first.cause == expected => Expectation::Met { expected },
-        Some(first) => Expectation::Unmet { expected, found: first.cause.clone() },
-        None => {
-            let found = format!("no cause; the worst check is {}", worst(checks.iter()).word());
-            Expectation::Unmet { expected, found }
+/// Whether what the scenario wants was found: the cause first of all, the verdict, the checks.
+pub fn expectation(evidence: &Evidence, verdict: &Verdict, checks: &[Check], findings: &[Finding]) -> Expectation {
+    let plan = &evidence.plan;
+    let mut expected = Vec::new();
+    let mut found = Vec::new();
+    if plan.expected_cause.as_deref() == Some(NO_CAUSE) {
+        expected.push("no cause".to_owned());
+        found.extend(findings.first().map(|f| f.cause.clone()));
+        if !matches!(verdict.status, Status::Pass | Status::Warn) {
+            found.push(format!("the verdict {}", verdict.status.word()));
+        }
+    } else if let Some(cause) = &plan.expected_cause {
+        expected.push(cause.clone());
+        match findings.first() {
+            Some(first) if first.cause == *cause => {}
+            Some(first) => found.push(first.cause.clone()),
+            None => found.push(format!("no cause; the worst check is {}", worst(checks.iter()).word())),
         }
     }
+    if let Some(status) = plan.expected_status {
+        expected.push(format!("the verdict {}", status.word()));
+        if verdict.status != status {
+            found.push(format!("the verdict {}", verdict.status.word()));
+        }
+    }
+    for id in &plan.expected_pass {
+        expected.push(format!("{id} passed"));
+        match checks.iter().find(|c| c.id == *id) {
+            Some(check) if check.status == Status::Pass => {}
+            Some(check) => found.push(format!("{id} is {}: {}", check.status.word(), check.message)),
+            None => found.push(format!("{id} was not made")),
+        }
+    }
+    let expected = expected.join(", ");
+    match (expected.is_empty(), found.is_empty()) {
+        (true, _) => Expectation::None,
+        (false, true) => Expectation::Met { expected },
+        (false, false) => Expectation::Unmet { expected, found: found.join(", ") },
+    }
+}
+
+/// The questions that were asked, with their answers.
+pub(super) fn follow_ups(view: &mut View<'_>) -> Vec<Asked> {
+    let asked = view.seen(|o| match o {
+        Observation::FollowUp { question, because, answer, .. } => Some((question, because, answer)),
+        _ => None,
+    });
+    let mut all = Vec::new();
+    for (line, (question, because, answer)) in asked {
+        let evidence = vec![view.cite(line)];
+        let (question, because, answer) = (question.to_string(), because.clone(), answer.to_string());
+        all.push(Asked { question, because, answer, evidence });
+    }
+    all
 }
 
 /// Whether a check is about one of these clients, or about none in particular.
@@ -165,6 +223,14 @@ pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
             row(component, status, "join", "cannot join");
         }
     }
+    if evidence.plan.server.launch && !evidence.plan.server.bind.is_empty() {
+        row(
+            "Browsers",
+            browsers(evidence, checks),
+            "the page and its WebSocket are served",
+            "cut off: the page and its WebSocket come from a port that is not there",
+        );
+    }
     for (family, component) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
         let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.family == family).collect();
         if !clients.is_empty() {
@@ -202,6 +268,34 @@ pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
         "something is left behind or ended badly",
     );
     rows
+}
+
+/// Browsers are served from the WebSocket's port.
+fn browsers(evidence: &Evidence, checks: &[Check]) -> Status {
+    let served = evidence.observations().find_map(|(_, o)| match o {
+        Observation::Ready { websocket, .. } => Some(!websocket.is_empty()),
+        Observation::NotReady { .. } => Some(false),
+        _ => None,
+    });
+    let answers = |status: &Option<u16>| status.is_some_and(|s| s < 500);
+    match served {
+        None => Status::Unknown,
+        Some(false) => Status::Fail,
+        Some(true) => {
+            let asked: Vec<_> = evidence
+                .observations()
+                .filter_map(|(_, o)| match o {
+                    Observation::Http { status, .. } => Some(answers(status)),
+                    _ => None,
+                })
+                .collect();
+            match (asked.is_empty(), asked.iter().all(|good| *good)) {
+                (true, _) => worst(checks.iter().filter(|c| c.id == "tcp.connect" && c.status != Status::Pass)),
+                (false, true) => Status::Pass,
+                (false, false) => Status::Fail,
+            }
+        }
+    }
 }
 
 /// Who was connected to whom.
@@ -288,6 +382,9 @@ pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[No
     for fix in findings.iter().flat_map(|f| &f.fixes) {
         add(Horizon::Immediate, fix.text.clone());
     }
+    for (horizon, text) in findings.iter().filter_map(|f| by_code(&f.cause)).flat_map(|cause| cause.later) {
+        add(*horizon, (*text).to_owned());
+    }
     let remedies = |status: Status| {
         checks.iter().filter(move |c| c.status == status && c.caused_by.is_none()).filter_map(|c| c.remedy.clone())
     };
@@ -299,6 +396,7 @@ pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[No
             add(Horizon::Medium, remedy);
         }
     }
+    list.sort_by_key(|r| r.horizon);
     list
 }
 

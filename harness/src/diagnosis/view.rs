@@ -214,6 +214,15 @@ impl<'a> View<'a> {
         })
     }
 
+    /// A fault that was not there: its line, its name, and why.
+    pub fn missed(&self) -> Option<(usize, &'a str, &'a str)> {
+        self.first(|o| match o {
+            Observation::FaultMissed { fault, why } => Some((fault.as_str(), why.as_str())),
+            _ => None,
+        })
+        .map(|(line, (fault, why))| (line, fault, why))
+    }
+
     /// Where the server was told to listen, an address each.
     pub fn asked(&self) -> Vec<(usize, ListenerKind, SocketAddr)> {
         let asked = self.seen(|o| match o {

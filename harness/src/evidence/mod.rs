@@ -25,7 +25,7 @@ pub use ledger::Ledger;
 pub use observed::{
     BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
 };
-pub use plan::{ClientPlan, Limits, Network, Plan, ServerPlan};
+pub use plan::{ClientPlan, Limits, NO_CAUSE, Network, Plan, ServerPlan};
 
 /// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.
 pub const SCHEMA_VERSION: &str = "1.1";

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sidetone::event::{Family, Transport};
 use std::net::IpAddr;
 
+/// As an expected cause: nothing may fail and no cause may be named.
+pub const NO_CAUSE: &str = "none";
 /// Patience for one step of a run unless the scenario says otherwise, in milliseconds.
 pub const PATIENCE_MS: u64 = 10_000;
 
@@ -35,7 +37,7 @@ pub struct Plan {
     /// What is broken on purpose. The diagnosis does not look here: it is asked what happened, not what was planned.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// The cause that this scenario must find; `None`: nothing may be wrong.
+    /// The cause that this scenario must find, or [`NO_CAUSE`]; `None`: nothing may be wrong.
     pub expected_cause: Option<String>,
     /// The verdict that it must have; `None`: any, if a cause is expected.
     #[serde(default)]

@@ -2,10 +2,11 @@
 
 use super::file::Scenario;
 use super::folder;
+use super::isolated;
 use super::run::{self, Setup};
 use crate::clock::now_rfc3339;
 use crate::diagnosis::{diagnose, outcome};
-use crate::evidence::{Report, RunInfo, RunReport, SCHEMA_VERSION, Status};
+use crate::evidence::{Network, Report, RunInfo, RunReport, SCHEMA_VERSION, Status};
 use crate::report::{self, Reporter};
 use crate::timeline::timeline;
 use std::future::Future;
@@ -66,6 +67,8 @@ pub struct Batch {
     pub keep: usize,
     /// The `sidetone` binary.
     pub sidetone: PathBuf,
+    /// A `sidetone` that can misbehave on purpose, for the scenarios that need one.
+    pub saboteur: Option<PathBuf>,
     /// What it says of its version, if it could be asked.
     pub sidetone_version: Option<String>,
     /// This binary.
@@ -230,11 +233,16 @@ impl Batch {
             plan: scenario.plan.clone(),
             info,
             sidetone: self.sidetone.clone(),
+            saboteur: self.saboteur.clone(),
             harness: self.harness.clone(),
             folder: folder_of_run,
+            without_network: None,
         };
         let reason = async { interrupt.await.reason().to_owned() };
-        let (evidence, unsaved) = Box::pin(run::run(setup, reason)).await;
+        let (evidence, unsaved) = match scenario.plan.network {
+            Network::Shared => Box::pin(run::run(setup, reason)).await,
+            Network::Private => Box::pin(isolated::run(setup, reason)).await,
+        };
         (diagnose(&evidence, timeline(&evidence)), made.into_iter().chain(unsaved).collect())
     }
 

@@ -1,7 +1,8 @@
 //! A scenario file: what may be in it, and what it means.
 
-use super::shipped::SHIPPED;
-use crate::evidence::{ClientPlan, Fault, Limits, Network, Plan, ServerPlan, Status};
+use super::shipped;
+use crate::cause;
+use crate::evidence::{ClientPlan, Fault, Limits, Millis, NO_CAUSE, Network, Plan, ServerPlan, Status};
 use serde::Deserialize;
 use sidetone::event::{Family, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -137,8 +138,13 @@ fn half_a_minute() -> String {
 /// # Errors
 /// See [`ScenarioError`].
 pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
-    if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == asked) {
-        return parse(text, &format!("{name} (shipped)"), fixtures_folder().as_deref()).map(|s| vec![s]);
+    let read_shipped =
+        |(name, text): (&str, &str)| parse(text, &format!("{name} (shipped)"), fixtures_folder().as_deref());
+    if asked == shipped::FAULTS_NAME {
+        return shipped::FAULTS.iter().copied().map(read_shipped).collect();
+    }
+    if let Some(found) = shipped::all().find(|(name, _)| *name == asked) {
+        return read_shipped(found).map(|s| vec![s]);
     }
     let path = Path::new(asked);
     if path.is_dir() {
@@ -158,7 +164,7 @@ pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
     if path.exists() {
         return read(path).map(|s| vec![s]);
     }
-    let shipped: Vec<_> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    let shipped: Vec<_> = shipped::all().map(|(name, _)| name).chain([shipped::FAULTS_NAME]).collect();
     let hint = nearest(asked, shipped.iter().copied()).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
     Err(ScenarioError::Unknown { name: asked.to_owned(), hint, shipped: shipped.join(", ") })
 }
@@ -316,6 +322,11 @@ fn check(plan: &Plan) -> Result<(), String> {
         return Err(format!("timeout: {timeout} ms is not more than the duration, {duration} ms"));
     }
     long_enough(plan)?;
+    faults(plan)?;
+    expectation(plan)?;
+    if !plan.server.launch && (plan.server.port == 0 || plan.server.websocket_port == 0) {
+        return Err("server: with launch = false give port and websocket_port, so that clients know where to go".to_owned());
+    }
     for port in ports(&plan.server.args) {
         port?;
     }
@@ -338,6 +349,72 @@ fn check(plan: &Plan) -> Result<(), String> {
         client.video.parse::<sidetone::device::CameraSpec>().map_err(bad)?;
     }
     Ok(())
+}
+
+/// Whether each fault can be meant.
+fn faults(plan: &Plan) -> Result<(), String> {
+    let programs: Vec<&str> = std::iter::once("server").chain(plan.clients.iter().map(|c| c.name.as_str())).collect();
+    let known = |kind: &str, name: &str, among: &[&str]| {
+        let hint = nearest(name, among.iter().copied()).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
+        if among.contains(&name) { Ok(()) } else { Err(format!("fault {kind}: there is no {name:?}{hint}")) }
+    };
+    for fault in &plan.faults {
+        let kind = fault.kind();
+        match fault {
+            Fault::Signal { process, signal, after } => {
+                known(kind, process, &programs)?;
+                signal.parse::<nix::sys::signal::Signal>().map_err(|_| {
+                    format!("fault {kind}: {signal:?} is no signal, for instance SIGSTOP, SIGKILL or SIGSEGV")
+                })?;
+                if after.is_none() && process != "server" {
+                    return Err(format!("fault {kind}: {process} is a client; say how long after all have joined: after = \"500ms\""));
+                }
+            }
+            Fault::Pause { process, hold, every } => {
+                known(kind, process, &programs)?;
+                shorter(kind, *hold, *every)?;
+            }
+            Fault::Stall { client, hold, every } => {
+                known(kind, client, &programs[1..])?;
+                shorter(kind, *hold, *every)?;
+            }
+            Fault::ExhaustPorts { ports } => {
+                if plan.network != Network::Private {
+                    return Err(format!("fault {kind}: only with network = \"private\""));
+                }
+                if !(1..=1_000).contains(ports) {
+                    return Err(format!("fault {kind}: ports = {ports}: 1 to 1000"));
+                }
+            }
+            Fault::HoldPort { on, .. } if on.is_empty() => {
+                return Err(format!("fault {kind}: on = []: at least one address, for instance [\"127.0.0.1\"]"));
+            }
+            Fault::HoldPort { .. }
+            | Fault::DropNetBind {}
+            | Fault::BlockLog {}
+            | Fault::LimitDescriptors { .. }
+            | Fault::EndServer {}
+            | Fault::Sabotage { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn shorter(kind: &str, hold: Millis, every: Millis) -> Result<(), String> {
+    if hold.0 > 0 && hold < every { Ok(()) } else { Err(format!("fault {kind}: hold must be more than 0 and less than every")) }
+}
+
+/// Whether what is expected can be found at all.
+fn expectation(plan: &Plan) -> Result<(), String> {
+    match plan.expected_cause.as_deref() {
+        None | Some(NO_CAUSE) => Ok(()),
+        Some(code) if cause::by_code(code).is_some() => Ok(()),
+        Some(code) => {
+            let hint = nearest(code, cause::iter().map(|c| c.code)).map(|n| format!(", did you mean {n:?}?"));
+            let hint = hint.unwrap_or_default();
+            Err(format!("expect.cause: there is no cause {code:?}{hint} (`sidetone-harness explain` lists them)"))
+        }
+    }
 }
 
 /// Port numbers among the server's arguments: one that is out of range is found before anything runs.
@@ -363,9 +440,9 @@ mod tests {
 
     #[test]
     fn shipped_scenarios_are_valid() {
-        for (name, text) in SHIPPED {
+        for (name, text) in shipped::all() {
             let base = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios"));
-            assert_eq!(parse(text, name, Some(base)).unwrap().plan.scenario, *name);
+            assert_eq!(parse(text, name, Some(base)).unwrap().plan.scenario, name);
         }
     }
 

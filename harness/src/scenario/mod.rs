@@ -3,6 +3,7 @@
 //! * [`file`]: a scenario file and its checks, every default filled in: a [`crate::evidence::Plan`];
 //! * [`shipped`]: the scenarios in this binary;
 //! * `run`: one run of one scenario: launch, observe, end, save the evidence;
+//! * [`isolated`]: the same in a network namespace of its own, by a harness of its own;
 //! * `analyse`: what recordings and pictures show;
 //! * [`folder`]: where runs are written, and which are kept;
 //! * [`batch`]: several scenarios and repeats, one report over all.
@@ -11,6 +12,7 @@ mod analyse;
 pub mod batch;
 pub mod file;
 pub mod folder;
+pub mod isolated;
 mod run;
 pub mod shipped;
 

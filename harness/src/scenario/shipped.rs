@@ -1,10 +1,51 @@
 //! The scenarios in this binary.
 
-/// Name and text of each, in the order of `run --list`.
-pub const SHIPPED: &[(&str, &str)] = &[
-    ("call", include_str!("../../../fixtures/scenarios/call.toml")),
-    ("call-speech", include_str!("../../../fixtures/scenarios/call-speech.toml")),
+macro_rules! scenarios {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../fixtures/scenarios/", $name, ".toml")))),+]
+    };
+}
+
+/// Calls that must be well: name and text of each, in the order of `run --list`.
+pub const CALLS: &[(&str, &str)] = scenarios!["call", "call-speech"];
+
+/// What is broken on purpose, with the cause that must be found. Together they are the group [`FAULTS_NAME`].
+pub const FAULTS: &[(&str, &str)] = scenarios![
+    "websocket-port-held",
+    "websocket-port-outgoing",
+    "websocket-port-time-wait",
+    "tcp-port-held",
+    "wildcard-conflict",
+    "bound-not-listening",
+    "privileged-port",
+    "address-not-local",
+    "ephemeral-range-exhausted",
+    "out-of-descriptors",
+    "fallback-port",
+    "strict-port",
+    "server-killed-early",
+    "server-crashes",
+    "server-killed",
+    "server-hangs-before-bind",
+    "server-stopped",
+    "no-server",
+    "claims-to-listen",
+    "mdns-claims-only",
+    "silent-microphone",
+    "nothing-sent",
+    "still-filling",
+    "late-data",
+    "late-callback",
+    "receive-only-client",
 ];
+
+/// All of [`FAULTS`], where a scenario is named.
+pub const FAULTS_NAME: &str = "faults";
 
 /// Run when no scenario is named.
 pub const DEFAULT: &str = "call";
+
+/// All shipped scenarios.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
+    CALLS.iter().chain(FAULTS).copied()
+}

@@ -1,8 +1,8 @@
 //! Listeners: what the log claims, what the kernel has.
 
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, Layer, Observation, Side, SocketRow, TableSource};
-use sidetone::event::Event;
+use crate::evidence::{Check, Layer, Log, LogLine, Observation, Side, SocketRow, TableSource};
+use sidetone::event::{Event, ListenerKind};
 use std::net::SocketAddr;
 
 const SOURCES: [(TableSource, &str); 2] = [(TableSource::Netstat2, "netlink"), (TableSource::Proc, "/proc")];
@@ -34,13 +34,13 @@ pub(super) fn self_test(view: &mut View<'_>) -> Vec<Check> {
     }]
 }
 
-/// Whether a reader passed its self-test.
-fn can_see(view: &View<'_>, source: TableSource) -> bool {
-    let tests = view.seen(|o| match o {
-        Observation::SocketSelfTest { source: s, seen, owned, .. } if *s == source => Some(*seen && *owned),
+/// Listeners that took another port instead of a failed one: asked, taken, and the line that says so.
+fn fallen_back<'a>(view: &View<'a>) -> Vec<(&'a Log, &'a LogLine, ListenerKind, u16, u16)> {
+    let found = view.events(SERVER, |e| match e {
+        Event::ListenerFellBack { listener, asked, port } => Some((*listener, *asked, *port)),
         _ => None,
     });
-    !tests.is_empty() && tests.iter().all(|(_, sees)| *sees)
+    found.into_iter().map(|(log, line, (kind, asked, port))| (log, line, kind, asked, port)).collect()
 }
 
 /// No bind failed, nothing is degraded.
@@ -49,14 +49,28 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
     if view.pid(SERVER).is_none() {
         return vec![check.unknown("the server was not started", vec![])];
     }
-    let failed = view.events(SERVER, |e| matches!(e, Event::ListenerBindFailed { .. }).then(|| e.message()));
-    if let Some((log, line, _)) = failed.first() {
-        let id = view.cite_log(log, line);
-        let told: Vec<_> = failed.iter().map(|(_, _, message)| message.clone()).collect();
-        return vec![check.fail(told.join("; "), vec![id], "free the port or give another one")];
+    let healed: Vec<_> = fallen_back(view);
+    let failed = view.events(SERVER, |e| match e {
+        Event::ListenerBindFailed { listener, address, call, errno, .. } => {
+            Some((*listener, format!("{listener} on {address}: {call} failed with {errno}")))
+        }
+        _ => None,
+    });
+    let for_good: Vec<_> =
+        failed.iter().filter(|(_, _, (kind, _))| healed.iter().all(|(_, _, k, ..)| *k != *kind)).collect();
+    if !for_good.is_empty() {
+        let ids = for_good.iter().map(|(log, line, _)| view.cite_log(log, line)).collect();
+        let told: Vec<_> = for_good.iter().map(|(_, _, (_, message))| message.clone()).collect();
+        return vec![check.fail(told.join("; "), ids, "free the port or give another one")];
+    }
+    if !healed.is_empty() {
+        let ids = healed.iter().map(|(log, line, ..)| view.cite_log(log, line)).collect();
+        let told: Vec<_> =
+            healed.iter().map(|(_, _, kind, asked, port)| format!("{kind}: port {asked} was taken, {port} is used")).collect();
+        return vec![check.warn(told.join("; "), ids, "see that clients are told the real port, or free the asked one")];
     }
     let changed = view.events(SERVER, |e| match e {
-        Event::ListenerFellBack { .. } | Event::ListenerFamilyUnavailable { .. } => Some(e.message()),
+        Event::ListenerFamilyUnavailable { .. } => Some(e.message()),
         _ => None,
     });
     if let Some((log, line, message)) = changed.first() {
@@ -71,15 +85,92 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
     vec![check.pass(format!("{} listeners bound, no failure in the log", ids.len()), ids)]
 }
 
+/// A failed bind is told: an event, and a line on stderr for each address that names it with its error.
+pub(super) fn failure_told(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("bind.failure_told", Layer::Log, Side::Server, "a failed bind is told in one clear line");
+    let failed = view.events(SERVER, |e| match e {
+        Event::ListenerBindFailed { address, errno, remedy, .. } => Some((*address, errno.name.clone(), remedy.clone())),
+        _ => None,
+    });
+    if failed.is_empty() {
+        return vec![check.skip("no bind failed by the log")];
+    }
+    let mut ids: Vec<_> = failed.iter().map(|(log, line, _)| view.cite_log(log, line)).collect();
+    let ended = view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness);
+    if !ended {
+        return vec![check.pass("an event with address, error, holder and remedy; the server goes on", ids)];
+    }
+    let free = view.evidence.log(SERVER, "stderr");
+    let line_of = |address: &SocketAddr, errno: &str| {
+        let lines = free.iter().flat_map(|log| log.lines.iter().filter(|l| l.record.is_none()).map(move |l| (*log, l)));
+        lines.into_iter().find(|(_, l)| l.text.contains(&address.to_string()) && l.text.contains(errno))
+    };
+    let mut silent = Vec::new();
+    for (_, _, (address, errno, _)) in &failed {
+        match line_of(address, errno) {
+            Some((log, line)) => ids.push(view.cite_log(log, line)),
+            None => silent.push(address.to_string()),
+        }
+    }
+    vec![if silent.is_empty() {
+        check.pass("an event, and a line for people, each with address, error, holder and remedy", ids)
+    } else {
+        let message = format!("the server ended, and no line on stderr tells people of {}", silent.join(", "));
+        check.fail(message, ids, "print the failure for people before ending")
+    }]
+}
+
+/// Every channel announces the same addresses: the ready line, the ready file, the event.
+pub(super) fn announced(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("bind.announced", Layer::Bind, Side::Server, "every channel announces the same addresses");
+    let Some((line, tcp, websocket)) = view.ready() else {
+        return vec![check.unknown("there is no ready line", vec![])];
+    };
+    let mut ids = vec![view.cite(line)];
+    let (mut channels, mut problems) = (vec!["the ready line"], Vec::new());
+    let file = view.first(|o| match o {
+        Observation::ReadyFile { tcp, websocket, .. } => Some((tcp.as_slice(), websocket.as_slice())),
+        _ => None,
+    });
+    if let Some((line, file)) = file {
+        ids.push(view.cite(line));
+        channels.push("the ready file");
+        if file != (tcp, websocket) {
+            problems.push(format!("the ready file says tcp {}, websocket {}", list(file.0), list(file.1)));
+        }
+    }
+    let events = view.events(SERVER, |e| match e {
+        Event::ServerReady { tcp, websocket, .. } => Some((tcp.as_slice(), websocket.as_slice())),
+        _ => None,
+    });
+    if let Some((log, line, event)) = events.first() {
+        ids.push(view.cite_log(log, line));
+        channels.push("the log");
+        if *event != (tcp, websocket) {
+            problems.push(format!("the log says tcp {}, websocket {}", list(event.0), list(event.1)));
+        }
+    }
+    vec![if channels.len() == 1 {
+        check.unknown("the ready line is the only channel that was read", ids)
+    } else if problems.is_empty() {
+        check.pass(format!("{}: tcp {}, websocket {}", channels.join(", "), list(tcp), list(websocket)), ids)
+    } else {
+        check.fail(problems.join("; "), ids, "announce what is bound, from one place")
+    }]
+}
+
 /// Bound where it was told to.
 pub(super) fn asked(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("bind.asked", Layer::Bind, Side::Server, "bound where asked, one port number");
     let Some((line, tcp, websocket)) = view.ready() else {
         return vec![check.unknown("there is no ready line", vec![])];
     };
-    let id = view.cite(line);
+    let mut ids = vec![view.cite(line)];
     let mut problems = Vec::new();
-    for (kind, addresses) in [("tcp", tcp), ("websocket", websocket)] {
+    let healed = fallen_back(view);
+    for (kind, addresses) in [(ListenerKind::Tcp, tcp), (ListenerKind::WebSocket, websocket)] {
+        let other = healed.iter().find(|(_, _, k, ..)| *k == kind);
+        let wanted = view.asked().into_iter().find(|(_, k, a)| *k == kind && a.port() != 0);
         for ip in &view.evidence.plan.server.bind {
             if !addresses.iter().any(|a| a.ip() == *ip) {
                 problems.push(format!("{kind} is not on {ip}"));
@@ -92,14 +183,25 @@ pub(super) fn asked(view: &mut View<'_>) -> Vec<Check> {
         }
         let mut ports: Vec<_> = addresses.iter().map(SocketAddr::port).collect();
         ports.dedup();
-        if ports.len() > 1 {
-            problems.push(format!("{kind} has different ports: {ports:?}"));
+        match (ports.as_slice(), wanted, other) {
+            ([port], Some((line, _, asked)), None) if *port != asked.port() => {
+                ids.push(view.cite(line));
+                problems.push(format!("{kind} is on port {port}, asked for was {}", asked.port()));
+            }
+            ([port], _, Some((log, line, _, _, taken))) => {
+                ids.push(view.cite_log(log, line));
+                if port != taken {
+                    problems.push(format!("{kind} is on port {port}, and its log says {taken}"));
+                }
+            }
+            ([] | [_], ..) => {}
+            (ports, ..) => problems.push(format!("{kind} has different ports: {ports:?}")),
         }
     }
     vec![if problems.is_empty() {
-        check.pass(format!("tcp {}, websocket {}", list(tcp), list(websocket)), vec![id])
+        check.pass(format!("tcp {}, websocket {}", list(tcp), list(websocket)), ids)
     } else {
-        check.fail(problems.join("; "), vec![id], "compare --bind with the ready line")
+        check.fail(problems.join("; "), ids, "compare --bind and the ports asked for with the ready line")
     }]
 }
 
@@ -132,7 +234,7 @@ pub(super) fn kernel(view: &mut View<'_>) -> Vec<Check> {
             }
         };
         let ids = vec![view.cite(ready_line), view.cite(line)];
-        if !can_see(view, source) {
+        if !view.can_see(source) {
             checks.push(check(reader).unknown("this reader did not pass its self-test", ids));
             continue;
         }
@@ -193,7 +295,7 @@ pub(super) fn log_agrees(view: &mut View<'_>) -> Vec<Check> {
         Ok(table) => table,
         Err(why) => return vec![check.unknown(format!("the table could not be read: {why}"), vec![])],
     };
-    if !can_see(view, TableSource::Proc) {
+    if !view.can_see(TableSource::Proc) {
         return vec![check.unknown("the reader did not pass its self-test", vec![])];
     }
     let mut ids = vec![view.cite(line)];

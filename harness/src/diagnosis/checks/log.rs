@@ -1,8 +1,8 @@
 //! The logs themselves.
 
-use crate::diagnosis::view::{View, draft};
+use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, Layer, Side};
-use sidetone::event::Level;
+use sidetone::event::{Event, Level};
 
 /// Every line of the event logs is an event.
 pub(super) fn structured(view: &mut View<'_>) -> Vec<Check> {
@@ -30,6 +30,16 @@ pub(super) fn structured(view: &mut View<'_>) -> Vec<Check> {
     vec![check.warn(message, ids, "find out who else writes to that stream, or update the harness")]
 }
 
+/// A bind that failed and was followed by a successful one on another port is told as a warning by `bind.no_failure`.
+fn healed(view: &View<'_>, event: &Event) -> bool {
+    let Event::ListenerBindFailed { listener, .. } = event else { return false };
+    let fell_back = view.events(SERVER, |e| match e {
+        Event::ListenerFellBack { listener, .. } => Some(*listener),
+        _ => None,
+    });
+    fell_back.iter().any(|(_, _, kind)| kind == listener)
+}
+
 /// No event of level ERROR.
 pub(super) fn no_errors(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("log.no_errors", Layer::Log, Side::Server, "no event of level ERROR");
@@ -38,7 +48,7 @@ pub(super) fn no_errors(view: &mut View<'_>) -> Vec<Check> {
         .logs
         .iter()
         .flat_map(|log| log.lines.iter().filter_map(move |l| Some((log, l, l.record.as_ref()?))))
-        .filter(|(_, _, record)| record.level == Level::Error)
+        .filter(|(_, _, record)| record.level == Level::Error && !healed(view, &record.event))
         .collect();
     let Some((log, _, first)) = found.first() else {
         return vec![check.pass("none", vec![])];

@@ -8,6 +8,7 @@ mod discovery;
 mod log;
 pub(super) mod media;
 pub(super) mod picture;
+pub(super) mod playback;
 mod process;
 mod resource;
 
@@ -32,6 +33,7 @@ pub const CHECKS: &[CheckDef] = &[
         about: "both socket readers see a socket of the harness itself",
         run: bind::self_test,
     },
+    CheckDef { id: "harness.fault", about: "what a scenario breaks on purpose was broken", run: process::fault },
     CheckDef { id: "harness.complete", about: "the run was not cut short", run: process::complete },
     CheckDef {
         id: "process.started",
@@ -42,6 +44,8 @@ pub const CHECKS: &[CheckDef] = &[
     CheckDef { id: "process.no_panic", about: "no panic, no sanitizer output, no core", run: process::no_panic },
     CheckDef { id: "process.no_orphans", about: "nothing outlived its parent", run: process::no_orphans },
     CheckDef { id: "bind.no_failure", about: "no bind failed, nothing is degraded", run: bind::no_failure },
+    CheckDef { id: "bind.failure_told", about: "a failed bind is told clearly", run: bind::failure_told },
+    CheckDef { id: "bind.announced", about: "every channel says the same addresses", run: bind::announced },
     CheckDef { id: "bind.asked", about: "bound where it was told to", run: bind::asked },
     CheckDef {
         id: "bind.kernel",
@@ -61,12 +65,14 @@ pub const CHECKS: &[CheckDef] = &[
         run: connect::joined,
     },
     CheckDef { id: "session.stayed", about: "no connection was lost or refused or malformed", run: connect::stayed },
-    CheckDef { id: "media.mixer", about: "the mixer ticks at its rate", run: media::mixer },
+    CheckDef { id: "media.mixer", about: "the mixer ticks at its rate", run: playback::mixer },
+    CheckDef { id: "media.sends", about: "each who is to be heard sends sound", run: media::sends },
     CheckDef { id: "media.hears", about: "each hears the others' tones and not its own", run: media::hears },
     CheckDef { id: "media.speech", about: "recorded speech is what was sent", run: media::speech },
-    CheckDef { id: "media.concealment", about: "little sound was made up", run: media::concealment },
-    CheckDef { id: "media.underrun", about: "no underrun after filling", run: media::underruns },
-    CheckDef { id: "media.callbacks", about: "the speaker asked at its rate", run: media::callbacks },
+    CheckDef { id: "media.concealment", about: "little sound was made up", run: playback::concealment },
+    CheckDef { id: "media.underrun", about: "no underrun after filling", run: playback::underruns },
+    CheckDef { id: "media.filling", about: "callbacks without samples while the buffer fills", run: playback::filling },
+    CheckDef { id: "media.callbacks", about: "the speaker asked at its rate", run: playback::callbacks },
     CheckDef { id: "media.picture", about: "each sees the others' pictures", run: picture::pictures },
     CheckDef { id: "media.snapshot", about: "the printed snapshot shows the others", run: picture::snapshots },
     CheckDef { id: "discovery.browse", about: "a browse finds the server with its ports", run: discovery::browse },
@@ -85,6 +91,7 @@ pub const CHECKS: &[CheckDef] = &[
 const NEED_THE_WHOLE_RUN: &[&str] = &[
     "session.joined",
     "media.mixer",
+    "media.sends",
     "media.hears",
     "media.speech",
     "media.concealment",

@@ -19,6 +19,26 @@ pub(super) fn complete(view: &mut View<'_>) -> Vec<Check> {
     }
 }
 
+/// What a scenario breaks on purpose was really broken. If not, it says nothing about anything.
+pub(super) fn fault(view: &mut View<'_>) -> Vec<Check> {
+    let check = draft("harness.fault", Layer::Harness, Side::Harness, "the fault of this scenario was there");
+    let missed = view.missed();
+    let injected = view.seen(|o| match o {
+        Observation::FaultInjected { fault, what } => Some(format!("{fault}: {what}")),
+        _ => None,
+    });
+    if let Some((line, fault, why)) = missed {
+        let id = view.cite(line);
+        return vec![check.unknown(format!("{fault} could not be set up: {why}"), vec![id])];
+    }
+    if injected.is_empty() {
+        return vec![];
+    }
+    let ids = injected.iter().map(|(line, _)| view.cite(*line)).collect();
+    let told: Vec<_> = injected.into_iter().map(|(_, what)| what).collect();
+    vec![check.pass(told.join("; "), ids)]
+}
+
 /// Every program was started and the server got ready.
 pub(super) fn started(view: &mut View<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -60,6 +80,9 @@ pub(super) fn started(view: &mut View<'_>) -> Vec<Check> {
                 None => format!("no ready line within {waited_ms} ms ({reason})"),
             };
             checks.push(ready.fail(message, ids, "read the last lines of the server's log"));
+        }
+        None if !view.evidence.plan.server.launch && !view.evidence.plan.server.bind.is_empty() => {
+            checks.push(ready.skip("this scenario has no server"));
         }
         None => checks.push(ready.unknown("the server was not started, or not waited for", vec![])),
     }

@@ -15,6 +15,8 @@ mod process;
 mod resource;
 mod senders;
 
+pub(super) use bind::elsewhere;
+
 use super::view::View;
 use crate::cause::by_code;
 use crate::evidence::{

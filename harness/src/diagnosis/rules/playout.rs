@@ -1,7 +1,7 @@
 //! A speaker that ran dry: the data came late, or the device asked late.
 
 use super::{Rule, failed, finding, link, refuted};
-use crate::diagnosis::checks::media::{Dry, dry};
+use crate::diagnosis::checks::playback::{Dry, dry};
 use crate::diagnosis::view::View;
 use crate::evidence::{Check, Confidence, Finding};
 
