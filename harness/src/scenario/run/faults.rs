@@ -4,7 +4,7 @@
 
 use super::{Child, Run, SERVER};
 use crate::evidence::{ClientPlan, Fault, Observation};
-use crate::fault::hold::{self, Holder};
+use crate::fault::hold::{self, Claim, Holder};
 use crate::fault::stall::Way;
 use crate::fault::{descriptors, fifo, pause};
 use crate::launch::Restrict;
@@ -57,7 +57,10 @@ impl Injected {
                 Fault::Pause { process, hold, every } => {
                     let Some(child) = children.get(process) else { continue };
                     self.tell(fault, format!("{process} is stopped for {} ms every {} ms", hold.0, every.0));
-                    all.push(Box::pin(pause::run(&child.process, hold.duration(), every.duration())));
+                    let pausing = pause::run(|signal| child.process.signal(signal), hold.duration(), every.duration());
+                    all.push(Box::pin(async move {
+                        drop(pausing.await); // it ends only with the program, which is seen by its exit
+                    }));
                 }
                 Fault::Stall { client, hold, every } => {
                     let Some(way) = self.ways.get(client) else { continue };
@@ -171,14 +174,14 @@ impl Run {
 
     async fn hold(&mut self, fault: &Fault) -> Result<String, String> {
         let (what, on, ends_after) = match fault {
-            Fault::HoldPort { by, on, ends_after, .. } => (hold::What::Port(*by), on.clone(), *ends_after),
-            Fault::ExhaustPorts { ports } => (hold::What::Range(*ports), self.setup.plan.server.bind.clone(), None),
+            Fault::HoldPort { by, on, ends_after, .. } => (Claim::Port(*by), on.clone(), *ends_after),
+            Fault::ExhaustPorts { ports } => (Claim::Range { ports: *ports }, self.setup.plan.server.bind.clone(), None),
             _ => return Ok(String::new()),
         };
         let ends_after = ends_after.map(crate::evidence::Millis::duration);
-        let holder = hold::start(&self.launcher(), what, &on, ends_after).await?;
+        let holder = hold::start(&self.launcher(), &self.setup.harness, what, &on, ends_after).await?;
         if let (Fault::HoldPort { listener, .. }, Some(held)) = (fault, holder.addresses.first()) {
-            let asked = self.asked.iter_mut().filter(|(kind, _)| kind == listener);
+            let asked = self.asked.iter_mut().filter(|(kind, _)| *kind == *listener);
             asked.flat_map(|(_, addresses)| addresses).for_each(|address| address.set_port(held.port()));
         }
         let held: Vec<_> = holder.addresses.iter().take(4).map(ToString::to_string).collect();
@@ -226,7 +229,7 @@ impl Run {
         let bound: Vec<SocketAddr> = self.listeners().into_iter().map(|(_, address)| address).collect();
         match fault {
             Fault::HoldPort { on, listener, .. } => {
-                let (_, asked) = self.asked.iter().find(|(kind, _)| kind == listener)?;
+                let (_, asked) = self.asked.iter().find(|(kind, _)| *kind == *listener)?;
                 let port = asked.first()?.port();
                 let free = bound.iter().find(|a| a.port() == port && on.contains(&a.ip()))?;
                 Some(format!("{free} was free again when the server asked for it"))
