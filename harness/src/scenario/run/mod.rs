@@ -191,9 +191,4 @@ impl Run {
             }
         }
     }
-
-    /// A spawn that failed is the end: nothing else can be started from there.
-    fn spawn_failed(&self) -> bool {
-        self.observed.iter().any(|o| matches!(o.what, Observation::SpawnFailed { .. }))
-    }
 }
