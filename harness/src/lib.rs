@@ -17,6 +17,8 @@
 //! | [`probe`] | I/O | what a running server answers, and what recordings and pictures show |
 //! | [`supervise`] | I/O | the small process between the harness and each program: nothing survives the harness |
 //! | [`launch`] | I/O | programs under a supervisor, their output captured; what the system says about processes |
+//! | [`fault`] | I/O | what is broken on purpose, carried out |
+//! | [`isolate`] | I/O | a network of one's own |
 //! | [`sockets`] | I/O | the kernel's TCP table through two independent readers, and whether they work |
 //! | [`clock`] | I/O | the two clocks of the I/O modules |
 //! | [`cli`] | I/O | the command line and the exit codes |
@@ -25,6 +27,8 @@ pub mod cli;
 pub mod clock;
 pub mod diagnosis;
 pub mod evidence;
+pub mod fault;
+pub mod isolate;
 pub mod launch;
 pub mod probe;
 pub mod report;

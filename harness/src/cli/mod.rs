@@ -1,13 +1,14 @@
 //! The command line and the exit codes. I/O.
 //!
-//! * `run`, `probe`, `diagnose`: one file a subcommand.
+//! * `run`, `probe`, `diagnose`, `hold`: one file a subcommand.
 
 mod diagnose;
+mod hold;
 mod probe;
 mod run;
 
 use crate::diagnosis::outcome::exit;
-use crate::supervise;
+use crate::supervise::{self, Restrict};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -36,10 +37,19 @@ enum Command {
     /// Stand between the harness and a program (internal).
     #[command(hide = true)]
     Supervise {
+        /// The program may not bind privileged ports, whoever runs it.
+        #[arg(long)]
+        drop_net_bind: bool,
+        /// The program leaves no core.
+        #[arg(long)]
+        no_core: bool,
         /// The program and its arguments.
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// Take a port, for faults (internal).
+    #[command(hide = true)]
+    Hold(hold::Holding),
 }
 
 /// Parses and runs.
@@ -48,7 +58,10 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
-        Command::Supervise { command } => supervise::main(std::iter::once(OsString::from("--")).chain(command)),
+        Command::Supervise { drop_net_bind, no_core, command } => {
+            supervise::main(Restrict { drop_net_bind, no_core }, command)
+        }
+        Command::Hold(holding) => holding.run(),
     }
 }
 

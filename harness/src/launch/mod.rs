@@ -17,6 +17,7 @@ pub mod resources;
 #[path = "resources_elsewhere.rs"]
 pub mod resources;
 
+pub use crate::supervise::Restrict;
 pub use capture::{Captured, Line, Lines, NoLine, Stream};
 pub use logs::read_log;
 pub use process::{Exit, Finished, Process};
@@ -64,13 +65,16 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Where its output goes.
     pub capture: Capture,
+    /// What it shall not have.
+    pub restrict: Restrict,
 }
 
 impl Launch {
     /// A program without arguments, captured under its name.
     pub fn new(name: &str, program: impl Into<PathBuf>) -> Self {
         let capture = Capture::named(name);
-        Self { name: name.to_owned(), program: program.into(), args: Vec::new(), env: Vec::new(), capture }
+        let (args, env, restrict) = (Vec::new(), Vec::new(), Restrict::default());
+        Self { name: name.to_owned(), program: program.into(), args, env, capture, restrict }
     }
 
     /// Adds arguments.
@@ -133,6 +137,7 @@ impl Launcher {
         let (stderr, child_stderr) = std::io::pipe().map_err(surroundings)?;
         let supervisor = tokio::process::Command::new(&self.supervisor_exe)
             .arg("supervise")
+            .args(launch.restrict.arguments())
             .arg("--")
             .arg(&launch.program)
             .args(&launch.args)

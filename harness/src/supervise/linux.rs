@@ -3,7 +3,7 @@
 //! The main thread alone spawns, signals and reaps, so that no signal can go to a pid that was reaped and given away. Two
 //! helper threads turn blocking calls into [`Event`]s: one reads orders, one waits until something can be reaped.
 
-use super::{Order, Report, death_signal};
+use super::{Order, Report, Restrict, death_signal, restrict};
 use crate::clock::monotonic_ns;
 use crate::launch::resources::descendants;
 use nix::errno::Errno;
@@ -54,11 +54,15 @@ struct Supervisor {
 }
 
 /// Runs the program until it, its descendants or the harness are gone. Errors are about the surroundings, not the program.
-pub(super) fn run(program: &OsStr, args: impl Iterator<Item = OsString>) -> Result<(), String> {
+pub(super) fn run(program: &OsStr, args: impl Iterator<Item = OsString>, less: Restrict) -> Result<(), String> {
     let mut control = take_control()?;
     // EPERM: we lead a group already (a shell with job control started us), which is as good.
     let _ = nix::unistd::setsid();
     nix::sys::prctl::set_child_subreaper(true).map_err(|e| format!("cannot become subreaper: {e}"))?;
+    if let Err((errno, reason)) = restrict::apply(less) {
+        write(&mut control, &Report::SpawnFailed { errno: Some(errno), reason });
+        return Ok(());
+    }
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).process_group(0);
     death_signal::kill_with_parent(&mut command);

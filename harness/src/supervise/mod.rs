@@ -1,7 +1,7 @@
 //! The small supervisor: one process between the harness and each program it launches, so that the program and all its
 //! descendants are gone whatever ends the harness, SIGKILL included.
 //!
-//! `sidetone-harness supervise -- CMD ARGS...` is started with one end of a socket pair as fd 0. That socket is lifeline and
+//! `sidetone-harness supervise [--drop-net-bind] [--no-core] -- CMD ARGS...` is started with one end of a socket pair as fd 0. That socket is lifeline and
 //! control at once: the supervisor writes [`Report`]s, the harness writes [`Order`]s, a JSON line each, and end of file
 //! means that the harness is gone.
 //!
@@ -13,10 +13,13 @@
 //! The supervisor leaves the harness's session, so neither Ctrl-C nor a SIGKILL to the harness's group reaches it. As the
 //! subreaper it becomes the parent of every descendant whose own parent dies, even of one that left the group.
 //!
-//! * `system`: what only Linux can do, and its stand-in elsewhere; `death_signal`: the kernel's own lifeline.
+//! * `system`: what only Linux can do, and its stand-in elsewhere; `death_signal`: the kernel's own lifeline;
+//! * `restrict`: what the program shall not have.
 
 #[cfg(target_os = "linux")]
 mod death_signal;
+#[cfg(target_os = "linux")]
+mod restrict;
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod system;
@@ -53,13 +56,30 @@ pub enum Order {
     KillGroup {},
 }
 
-/// The hidden subcommand. `args` are those after `supervise`.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut command = args.into_iter().skip_while(|a| a == "--");
+/// What the program shall not have, whoever runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restrict {
+    /// It cannot bind privileged ports: `CAP_NET_BIND_SERVICE` is gone, for root too.
+    pub drop_net_bind: bool,
+    /// It leaves no core.
+    pub no_core: bool,
+}
+
+impl Restrict {
+    /// The subcommand's options.
+    pub(crate) fn arguments(self) -> impl Iterator<Item = &'static str> {
+        let all = [(self.drop_net_bind, "--drop-net-bind"), (self.no_core, "--no-core")];
+        all.into_iter().filter_map(|(wanted, option)| wanted.then_some(option))
+    }
+}
+
+/// The hidden subcommand. `command`: the program and its arguments.
+pub fn main(restrict: Restrict, command: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut command = command.into_iter();
     let Some(program) = command.next() else {
         return complain("usage: sidetone-harness supervise -- CMD ARGS...");
     };
-    match system::run(&program, command) {
+    match system::run(&program, command, restrict) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => complain(&format!("supervise: {reason}")),
     }
