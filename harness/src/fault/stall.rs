@@ -188,8 +188,8 @@ mod tests {
     #[tokio::test]
     async fn after_the_hold_everything_comes_in_order() {
         let (way, mut client, mut server) = way(ms(50), ms(100)).await;
-        way.begin();
         let began = monotonic_ns();
+        way.begin();
         for byte in 0..100 {
             server.write_all(&[byte]).await.unwrap();
         }
@@ -198,7 +198,7 @@ mod tests {
         timeout(SOON, client.read_to_end(&mut all)).await.unwrap().unwrap();
         assert_eq!(all, (0..100).collect::<Vec<u8>>());
         let took = Duration::from_nanos(monotonic_ns() - began);
-        assert!(took >= ms(40), "it did not stand still: {took:?}");
+        assert!(took >= ms(50), "it did not stand still: {took:?}");
     }
 
     #[tokio::test]

@@ -16,7 +16,10 @@ const REMEDIES: &[(&[Errno], &str)] = &[
         "; user namespaces are switched off here: run as root, or sysctl kernel.unprivileged_userns_clone=1 (Debian), or \
          sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); in a container, give it CAP_SYS_ADMIN",
     ),
-    (&[Errno::ENOSPC], "; no more namespaces are allowed: run as root, or sysctl user.max_user_namespaces=1000"),
+    (
+        &[Errno::ENOSPC],
+        "; no more namespaces are allowed here: sysctl user.max_user_namespaces=1000 user.max_net_namespaces=1000",
+    ),
     (&[Errno::EINVAL], "; either this kernel has no such namespaces, or this process already has threads: run as root"),
 ];
 
