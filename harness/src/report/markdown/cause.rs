@@ -33,7 +33,9 @@ fn finding(view: &View<'_>, index: usize, finding: &Finding) -> String {
         let links = finding.chain.iter().enumerate().map(|(i, link)| chain_link(view, i, link));
         parts.push(links.collect::<Vec<_>>().join("\n"));
     }
-    if let Some(table) = hypotheses(view, &finding.hypotheses, "Explanation", "**open**") {
+    let guessed = |h: &&Hypothesis| view.report.considered.iter().any(|guess| guess.statement == h.statement);
+    let others = finding.hypotheses.iter().filter(|h| !guessed(h));
+    if let Some(table) = hypotheses(view, others, "Explanation", "**open**") {
         parts.push(format!("**Other explanations**\n\n{table}"));
     }
     if !finding.fixes.is_empty() {
@@ -54,7 +56,7 @@ fn chain_link(view: &View<'_>, index: usize, link: &Link) -> String {
 
 /// What a person would guess first; nothing if nobody has to guess.
 pub(super) fn considered(view: &View<'_>) -> Option<String> {
-    let table = hypotheses(view, &view.report.considered, "What it might be", "not checked")?;
+    let table = hypotheses(view, view.report.considered.iter(), "What it might be", "not checked")?;
     Some(format!("What one would guess first, and the check that decided it.\n\n{table}"))
 }
 
@@ -64,7 +66,12 @@ pub(super) fn considered_title(view: &View<'_>) -> &'static str {
     if refuted { "Considered and ruled out" } else { "Considered" }
 }
 
-fn hypotheses(view: &View<'_>, hypotheses: &[Hypothesis], what: &str, open: &str) -> Option<String> {
+fn hypotheses<'a>(
+    view: &View<'_>,
+    hypotheses: impl Iterator<Item = &'a Hypothesis>,
+    what: &str,
+    open: &str,
+) -> Option<String> {
     let mut table = Table::new(&[what, "State", "Decided by", "Evidence"]);
     for hypothesis in hypotheses {
         let state = match hypothesis.state {

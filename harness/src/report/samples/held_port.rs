@@ -173,7 +173,12 @@ fn considered() -> Vec<Hypothesis> {
         guess("the server is not running", Refuted, "process.alive: pid 4700 lived until it was ended", &[3]),
         guess("something else occupies the port", Confirmed, "bind.listener_up: pid 4711 (curl) has it", &[2, 6]),
         guess("the port is privileged", Refuted, "errno EADDRINUSE and not EACCES", &[3]),
-        guess("a firewall is in the way", Refuted, "tcp.accepts: refused after 0.1 ms, where a filter drops", &[4, 2]),
+        guess(
+            "a firewall is in the way",
+            Refuted,
+            "tcp.accepts: nothing listens there, so the kernel itself refused",
+            &[4, 2],
+        ),
         guess("the harness itself is blind", Refuted, "harness.self_test: it sees its own socket", &[1]),
         guess("the certificate is wrong", Open, "nothing listens that could be asked for one", &[]),
     ]
