@@ -11,15 +11,16 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.port_in_use",
         layer: Layer::Bind,
         title: "another program listens on the port",
-        explanation: "The server asked for a port on which another process listens already, so the kernel refused with \
-                      EADDRINUSE. Most often that is an earlier instance of the same server that never ended, a second \
-                      service with the same default port, or a container that publishes the port. SO_REUSEADDR does \
-                      not help: it never lets two sockets share a port while one of them listens. Clients that connect \
-                      to the port nevertheless reach the other program.",
-        settled_by: "bind or listen failed with EADDRINUSE (98), and the kernel's table has a LISTEN row for the same \
-                     address and port that belongs to another process.",
-        confounder: "bind.port_in_time_wait and bind.port_taken_by_outgoing give the same errno, but there the table has no \
-                     LISTEN row for the port; with bind.wildcard_conflict the row is there, for another address.",
+        explanation: "The server asked for a port on which another process listens already, so the kernel refused \
+                      with EADDRINUSE. Most often that is an earlier instance of the same server that never ended, a \
+                      second service with the same default port, or a container that publishes the port. \
+                      SO_REUSEADDR does not help: it never lets two sockets share a port while one of them listens. \
+                      Clients that connect to the port nevertheless reach the other program.",
+        settled_by: "bind or listen failed with EADDRINUSE (98), and the kernel's table has a LISTEN row for the \
+                     same address and port that belongs to another process.",
+        confounder: "bind.port_in_time_wait and bind.port_taken_by_outgoing give the same errno, but there the table \
+                     has no LISTEN row for the port; with bind.wildcard_conflict the row is there, for another \
+                     address.",
         fixes: &[
             (Safe, "start the server on another port, or with --on-bind-failure next to take the next free one"),
             (ChangesState, "end the program that listens (ss -ltnp names it) and start the server again"),
@@ -45,12 +46,12 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.port_in_time_wait",
         layer: Layer::Bind,
         title: "closed connections still occupy the port",
-        explanation: "Nobody holds the port any more, but connections that its former owner closed first are kept by the \
-                      kernel in TIME_WAIT for 60 seconds. A new bind passes over them only if the old socket and the new one \
-                      both have set SO_REUSEADDR. The old one had not, so the new one gets EADDRINUSE although it did \
-                      everything right.",
-        settled_by: "bind failed with EADDRINUSE (98), and all rows of the port in the kernel's table are in TIME_WAIT, with \
-                     inode 0 and no process. It goes away by itself within 60 seconds.",
+        explanation: "Nobody holds the port any more, but connections that its former owner closed first are kept by \
+                      the kernel in TIME_WAIT for 60 seconds. A new bind passes over them only if the old socket and \
+                      the new one both have set SO_REUSEADDR. The old one had not, so the new one gets EADDRINUSE \
+                      although it did everything right.",
+        settled_by: "bind failed with EADDRINUSE (98), and all rows of the port in the kernel's table are in \
+                     TIME_WAIT, with inode 0 and no process. It goes away by itself within 60 seconds.",
         confounder: "bind.port_in_use has a LISTEN row with an owner, and waiting does not help.",
         fixes: &[
             (Safe, "wait 60 seconds and start the server again"),
@@ -70,15 +71,15 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.port_taken_by_outgoing",
         layer: Layer::Bind,
         title: "an outgoing connection uses the port as its local end",
-        explanation: "The asked port lies in the ephemeral range (ip_local_port_range, usually 32768-60999), from which the \
-                      kernel takes the local port of every outgoing connection. One of them was given this port, so it cannot \
-                      be bound on the same address or on a wildcard that covers it. Nobody listens there: clients are \
-                      refused, and a look for listeners finds none. It is chance, so the same server starts well on most \
-                      days.",
-        settled_by: "bind failed with EADDRINUSE (98), the kernel's table has a connected row with that local port and an \
-                     owner, and it has no LISTEN row for it.",
-        confounder: "bind.port_in_time_wait: those rows have no owner and are gone after 60 seconds; a connection may last \
-                     for days.",
+        explanation: "The asked port lies in the ephemeral range (ip_local_port_range, usually 32768-60999), from \
+                      which the kernel takes the local port of every outgoing connection. One of them was given this \
+                      port, so it cannot be bound on the same address or on a wildcard that covers it. Nobody \
+                      listens there: clients are refused, and a look for listeners finds none. It is chance, so the \
+                      same server starts well on most days.",
+        settled_by: "bind failed with EADDRINUSE (98), the kernel's table has a connected row with that local port \
+                     and an owner, and it has no LISTEN row for it.",
+        confounder: "bind.port_in_time_wait: those rows have no owner and are gone after 60 seconds; a connection \
+                     may last for days.",
         fixes: &[
             (Safe, "use a port below the ephemeral range, for instance 7461"),
             (ChangesState, "end the program that has the connection, or make it reconnect, and start the server again"),
@@ -102,12 +103,13 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.bound_not_listening",
         layer: Layer::Bind,
         title: "a socket is bound to the port and does not listen",
-        explanation: "A process has bound the port and has not called listen (yet). The kernel counts the port as taken and \
-                      refuses every connection to it. The socket is in no line of /proc/net/tcp, since that lists only \
-                      listening and connected ones, so the port looks free. It comes about when a program waits \
-                      between bind and listen, or reserves a port and forgets it.",
-        settled_by: "A second bind fails with EADDRINUSE (98) while the kernel's table has no row with that port, and a \
-                     connection is refused (ECONNREFUSED).",
+        explanation: "A process has bound the port and has not called listen (yet). The kernel counts the port as \
+                      taken (unless both sides have set SO_REUSEADDR) and refuses every connection to it. The socket \
+                      is in no line of /proc/net/tcp, since that lists only listening and connected ones, so the \
+                      port looks free. It comes about when a program waits between bind and listen, or reserves a \
+                      port and forgets it.",
+        settled_by: "A second bind fails with EADDRINUSE (98) while the kernel's table has no row with that port, \
+                     and a connection is refused (ECONNREFUSED).",
         confounder: "tcp.refused without a server: there the second bind succeeds.",
         fixes: &[
             (Safe, "find the holder: ss -tnpB (bound and inactive sockets, Linux 6.8 and later)"),
@@ -124,14 +126,14 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.permission_denied",
         layer: Layer::Bind,
         title: "the port is privileged",
-        explanation: "Ports below ip_unprivileged_port_start (1024 unless somebody changed it) may be bound only with the \
-                      capability CAP_NET_BIND_SERVICE. The server does not have it: it runs as an ordinary user, or as root in a \
-                      container or a service that dropped the capability. The same command works for whoever tries it as \
-                      root.",
-        settled_by: "bind failed with EACCES (13), the port is below ip_unprivileged_port_start, and the process lacks \
-                     CAP_NET_BIND_SERVICE (CapEff in /proc/PID/status).",
-        confounder: "A security module (SELinux, AppArmor) denies with EACCES as well; then ports above the limit are \
-                     denied, too, and the audit log names the module.",
+        explanation: "Ports below ip_unprivileged_port_start (1024 unless somebody changed it) may be bound only \
+                      with the capability CAP_NET_BIND_SERVICE. The server does not have it: it runs as an ordinary \
+                      user, or as root in a container or a service that dropped the capability. The same command \
+                      works for whoever tries it as root.",
+        settled_by: "bind failed with EACCES (13), the port is below ip_unprivileged_port_start, and the process \
+                     lacks CAP_NET_BIND_SERVICE (CapEff in /proc/PID/status).",
+        confounder: "A security module (SELinux, AppArmor) denies with EACCES as well; then ports above the limit \
+                     are denied, too, and the audit log names the module.",
         fixes: &[
             (Safe, "use a port from 1024 up, for instance 7461"),
             (
@@ -157,12 +159,12 @@ pub const CAUSES: &[Cause] = &[
         layer: Layer::Bind,
         title: "the address is not one of this machine",
         explanation: "The server was told to bind an address that no interface of this machine, or of its network \
-                      namespace, has. Typical are an address of the host used inside a container, the public address of a \
-                      machine behind NAT, a copied configuration, or an interface that is not up yet at boot. The kernel \
-                      refuses with EADDRNOTAVAIL, whatever the port.",
+                      namespace, has. Typical are an address of the host used inside a container, the public address \
+                      of a machine behind NAT, a copied configuration, or an interface that is not up yet at boot. \
+                      The kernel refuses with EADDRNOTAVAIL, whatever the port.",
         settled_by: "bind failed with EADDRNOTAVAIL (99), and no interface lists the address (ip address).",
-        confounder: "An interface that comes up late: the address is listed by the time you look, and a second start works. \
-                     Of ::1 alone: IPv6 is switched off.",
+        confounder: "An interface that comes up late: the address is listed by the time you look, and a second start \
+                     works. If it is only ::1 that fails, IPv6 is switched off.",
         fixes: &[
             (Safe, "bind an address that ip address lists, or 0.0.0.0 and :: for all of them"),
             (ChangesState, "if the address is listed by now, start the server again"),
@@ -179,12 +181,12 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.wildcard_conflict",
         layer: Layer::Bind,
         title: "another address of the same port is taken",
-        explanation: "The server asked for the wildcard (0.0.0.0 or ::), and another process listens on one address of the \
-                      same port, or the other way round. A wildcard covers every address, so the two overlap and the \
-                      kernel refuses with EADDRINUSE. SO_REUSEADDR does not help while one of them listens. A dual-stack \
-                      listener on :: without IPV6_V6ONLY overlaps with IPv4 addresses too.",
-        settled_by: "bind or listen failed with EADDRINUSE (98), and the LISTEN row of that port is for another address, where \
-                     one of the two is a wildcard.",
+        explanation: "The server asked for the wildcard (0.0.0.0 or ::), and another process listens on one address \
+                      of the same port, or the other way round. A wildcard covers every address, so the two overlap \
+                      and the kernel refuses with EADDRINUSE. SO_REUSEADDR does not help while one of them listens. \
+                      A dual-stack listener on :: without IPV6_V6ONLY overlaps with IPv4 addresses too.",
+        settled_by: "bind or listen failed with EADDRINUSE (98), and the LISTEN row of that port is for another \
+                     address, where one of the two is a wildcard.",
         confounder: "bind.port_in_use: the LISTEN row is for exactly the asked address.",
         fixes: &[
             (Safe, "bind only the address that is needed and free, for instance --bind with the address of the LAN"),
@@ -201,10 +203,11 @@ pub const CAUSES: &[Cause] = &[
         code: "bind.ephemeral_range_exhausted",
         layer: Layer::Bind,
         title: "no port of the ephemeral range is free",
-        explanation: "The server asked for port 0, that is any free port of ip_local_port_range, and every one of them is \
-                      taken. A program that leaks connections, very many short connections in TIME_WAIT, or a \
-                      range that was made small use it up. The kernel answers EADDRINUSE although nobody asked for a certain \
-                      port. Outgoing connections of the machine begin to fail with EADDRNOTAVAIL at the same time.",
+        explanation: "The server asked for port 0, that is any free port of ip_local_port_range, and every one of \
+                      them is taken. A program that leaks connections, very many short connections in TIME_WAIT, or \
+                      a range that was made small use it up. The kernel answers EADDRINUSE although nobody asked for \
+                      a certain port. Outgoing connections of the machine begin to fail with EADDRNOTAVAIL at the \
+                      same time.",
         settled_by: "bind of port 0 failed with EADDRINUSE (98), and sockets with local ports of the range fill it.",
         confounder: "tcp.ephemeral_ports_exhausted is the same shortage seen by connect, with EADDRNOTAVAIL; \
                      bind.port_in_use is about one port that was asked for by its number.",

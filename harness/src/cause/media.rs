@@ -11,18 +11,21 @@ pub const CAUSES: &[Cause] = &[
         code: "media.silence",
         layer: Layer::Media,
         title: "sound is sent, and silence comes out",
-        explanation: "Packets of sound flow and what the listeners record is silent. Either the silence was there from the start: \
-                      a microphone that is muted, not the one that is meant, or whose gain is zero delivers zeros, \
-                      and they are encoded like anything else. Or there was sound on the way in and the mixer lost it: \
-                      it mixes nothing, or sends nothing of what it has mixed.",
-        settled_by: "The server received packets from the speaker, and the recording of every listener is below the threshold of \
-                     silence. The level in the packets that came in splits the two: silent on the way in is the microphone, sound \
-                     on the way in is the mixer.",
-        confounder: "media.nothing_sent: no packet comes in at all. Loss on the way: the server counts packets out that \
-                     the clients do not count in.",
+        explanation: "Packets of sound flow and what the listeners record is silent. Either the silence was there \
+                      from the start: a microphone that is muted, not the one that is meant, or whose gain is zero \
+                      delivers zeros, and they are encoded like anything else. Or there was sound on the way in and \
+                      the mixer lost it: it mixes nothing, or sends nothing of what it has mixed.",
+        settled_by: "The server received packets from the speaker, and the recording of every listener is below the \
+                     threshold of silence. The level in the packets that came in splits the two: silent on the way \
+                     in is the microphone, sound on the way in is the mixer.",
+        confounder: "media.nothing_sent: no packet comes in at all. Loss on the way: the server counts packets out \
+                     that the clients do not count in.",
         fixes: &[
-            (Safe, "if it is silent on the way in: unmute the microphone, choose the right one, look at its level"),
-            (Safe, "if it is not: compare inbound and audio_sent in the server's session.left events"),
+            (
+                Safe,
+                "compare what came in with what went out: inbound and audio_sent in the server's session.left events",
+            ),
+            (Safe, "if what came in is silent already, unmute the microphone, or choose the right one"),
             (ChangesState, "let the speaker leave and join again, so that the device is opened anew"),
         ],
         later: &[
@@ -35,13 +38,13 @@ pub const CAUSES: &[Cause] = &[
         code: "media.nothing_sent",
         layer: Layer::Media,
         title: "a client is in the room and sends no sound",
-        explanation: "The client joined and not one packet of sound of it reached the server. It was started without a microphone \
-                      (--mic none), is muted in a way that sends nothing, could not open its device, or may not use it. \
-                      The others hear nothing of it, and nothing on the way is at fault.",
-        settled_by: "The server's count of packets from that session is zero (inbound in session.left), while the session \
-                     was up, and the client's own count of packets sent is zero as well.",
-        confounder: "Loss on the way: the client counts packets out that the server does not count in. media.silence: packets come \
-                     in and are silent.",
+        explanation: "The client joined and not one packet of sound of it reached the server. It was started without \
+                      a microphone (--mic none), is muted in a way that sends nothing, could not open its device, or \
+                      may not use it. The others hear nothing of it, and nothing on the way is at fault.",
+        settled_by: "The server's count of packets from that session is zero (inbound in session.left), while the \
+                     session was up, and the client's own count of packets sent is zero as well.",
+        confounder: "Loss on the way: the client counts packets out that the server does not count in. \
+                     media.silence: packets come in and are silent.",
         fixes: &[
             (Safe, "look at the client's log for device.failed, and at its --mic"),
             (ChangesState, "start the client again with a microphone, or give it the right to use one"),
@@ -56,12 +59,12 @@ pub const CAUSES: &[Cause] = &[
         code: "media.underrun_late_data",
         layer: Layer::Media,
         title: "sound came too late to be played",
-        explanation: "Playback asked for samples that had not come yet: packets were later than the buffer was deep, so sound \
-                      had to be made up. The way from the server stood still for a while (a loaded network, TCP that \
-                      repeats a lost segment and holds back what follows, a stalled tunnel), or the sender paused. The buffer \
-                      grows after that, which costs delay.",
-        settled_by: "audio.underrun with the cause late-data and an empty buffer, or concealed samples that \
-                     rise together with gaps in the arrival, while the callbacks of the device came on time.",
+        explanation: "Playback asked for samples that had not come yet: packets were later than the buffer was deep, \
+                      so sound had to be made up. The way from the server stood still for a while (a loaded network, \
+                      TCP that repeats a lost segment and holds back what follows, a stalled tunnel), or the sender \
+                      paused. The buffer grows after that, which costs delay.",
+        settled_by: "audio.underrun with the cause late-data and an empty buffer, or concealed samples that rise \
+                     together with gaps in the arrival, while the callbacks of the device came on time.",
         confounder: "media.underrun_late_callback: the data was there, and the device's callback was late.",
         fixes: &[
             (
@@ -84,10 +87,10 @@ pub const CAUSES: &[Cause] = &[
         code: "media.underrun_late_callback",
         layer: Layer::Media,
         title: "playback was served too late by its own machine",
-        explanation: "There was sound in the buffer, and the callback that fetches it came too late: the client's process did \
-                      not get the processor in time. The machine is overloaded, the process was stopped or throttled (a CPU \
-                      quota, a laptop that saves power), or something in the audio thread blocks. The network is not at \
-                      fault.",
+        explanation: "There was sound in the buffer, and the callback that fetches it came too late: the client's \
+                      process did not get the processor in time. The machine is overloaded, the process was stopped \
+                      or throttled (a CPU quota, a laptop that saves power), or something in the audio thread \
+                      blocks. The network is not at fault.",
         settled_by: "audio.underrun with the cause late-callback while samples were buffered; gaps in the client's \
                      callbacks with no gap in the arrival of packets.",
         confounder: "media.underrun_late_data: the callbacks came on time, and the buffer was empty.",
@@ -110,13 +113,13 @@ pub const CAUSES: &[Cause] = &[
         code: "media.echo",
         layer: Layer::Media,
         title: "speakers hear themselves",
-        explanation: "A recording holds the tone that its own client sent. Each listener should get the mix of all the others; \
-                      here the own voice is left in, or mixes go to the wrong listeners. In a call people hear themselves \
-                      late, which makes it hard to speak at all.",
-        settled_by: "The client's own frequency is in its recording, far above the floor that the healthy mix leaves (60 dB below the \
-                     heard tone).",
-        confounder: "An acoustic echo comes from the loudspeaker of another participant through that one's microphone; with generated \
-                     tones and no devices it cannot exist, so only the mixer is left.",
+        explanation: "A recording holds the tone that its own client sent. Each listener should get the mix of all \
+                      the others; here the own voice is left in, or mixes go to the wrong listeners. In a call \
+                      people hear themselves late, which makes it hard to speak at all.",
+        settled_by: "The client's own frequency is in its recording, far above the floor that the healthy mix leaves \
+                     (60 dB below the heard tone).",
+        confounder: "An acoustic echo comes from the loudspeaker of another participant through that one's \
+                     microphone; with generated tones and no devices it cannot exist, so only the mixer is left.",
         fixes: &[
             (Safe, "check which stream each mix is made without, and to whom it is sent"),
             (ChangesState, "go back to the version of the server before the mixer was changed"),
@@ -131,13 +134,13 @@ pub const CAUSES: &[Cause] = &[
         code: "media.no_video_frame",
         layer: Layer::Media,
         title: "pictures are sent, and none arrives",
-        explanation: "The server received whole pictures and no client received any. The server does not pass them on, or drops \
-                      every one because the queues of the receivers are never free for a picture. Sound can be perfect \
-                      meanwhile, since it has a queue of its own.",
-        settled_by: "pictures_received of the senders is above zero in the server's session.left events, and no client saw a whole \
-                     picture; pictures_sent and pictures_dropped tell where they ended.",
-        confounder: "Cameras that send nothing: pictures_received is zero. Loss on the way: pictures_sent is above zero \
-                     and the client received chunks.",
+        explanation: "The server received whole pictures and no client received any. The server does not pass them \
+                      on, or drops every one because the queues of the receivers are never free for a picture. Sound \
+                      can be perfect meanwhile, since it has a queue of its own.",
+        settled_by: "pictures_received of the senders is above zero in the server's session.left events, and no \
+                     client saw a whole picture; pictures_sent and pictures_dropped tell where they ended.",
+        confounder: "Cameras that send nothing: pictures_received is zero. Loss on the way: pictures_sent is above \
+                     zero and the client received chunks.",
         fixes: &[
             (Safe, "compare pictures_received, pictures_sent and pictures_dropped in the server's session.left events"),
             (ChangesState, "let one client leave and join again: if it sees pictures then, its queue was stuck"),

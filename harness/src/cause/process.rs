@@ -11,14 +11,14 @@ pub const CAUSES: &[Cause] = &[
         code: "process.hung_before_bind",
         layer: Layer::Process,
         title: "the server waits for something before it listens",
-        explanation: "The server runs and has bound nothing: it waits for something that does not come. Its start stops at the \
-                      step after the last line of its log. Typical are a log file that is a FIFO without a reader, a full \
-                      pipe, a mount that does not answer, a name that is slow to resolve, or a lock that another process \
-                      holds.",
-        settled_by: "The process is alive and sleeps (state S), its processor time stands still, the kernel's table has \
-                     no listener of it, and it never said that it is ready.",
-        confounder: "process.stopped: the state is T. A busy loop: the state is R and its processor time grows. A slow start: \
-                     its log goes on.",
+        explanation: "The server runs and has bound nothing: it waits for something that does not come. Its start \
+                      stops at the step after the last line of its log. Typical are a log file that is a FIFO \
+                      without a reader, a full pipe, a mount that does not answer, a name that is slow to resolve, \
+                      or a lock that another process holds.",
+        settled_by: "The process is alive and sleeps (state S), its processor time stands still, the kernel's table \
+                     has no listener of it, and it never said that it is ready.",
+        confounder: "process.stopped: the state is T. A busy loop: the state is R and its processor time grows. A \
+                     slow start: its log goes on.",
         fixes: &[
             (Safe, "see what it waits for: /proc/PID/wchan and the last line of its log"),
             (ChangesState, "give it what it waits for (a reader for the FIFO, the mount, the lock)"),
@@ -36,14 +36,14 @@ pub const CAUSES: &[Cause] = &[
         code: "process.stopped",
         layer: Layer::Process,
         title: "the process is stopped",
-        explanation: "The process was stopped (SIGSTOP, SIGTSTP, Ctrl-Z in its terminal, a debugger) and does nothing at all, \
-                      until SIGCONT. It looks alive: the kernel still completes connections for its listener and acknowledges \
-                      what is sent, until its queues are full. No byte is ever answered, so clients time out instead of \
-                      being refused.",
-        settled_by: "The state in /proc/PID/stat is T (t under a debugger), while connections complete at once and nothing is \
-                     answered.",
-        confounder: "A deadlock has state S and a busy loop state R; tcp.accept_queue_full refuses or drops connections while \
-                     the process runs.",
+        explanation: "The process was stopped (SIGSTOP, SIGTSTP, Ctrl-Z in its terminal, a debugger) and does \
+                      nothing at all, until SIGCONT. It looks alive: the kernel still completes connections for its \
+                      listener and acknowledges what is sent, until its queues are full. No byte is ever answered, \
+                      so clients time out instead of being refused.",
+        settled_by: "The state in /proc/PID/stat is T (t under a debugger), while connections complete at once and \
+                     nothing is answered.",
+        confounder: "A deadlock has state S and a busy loop state R; tcp.accept_queue_full refuses or drops \
+                     connections while the process runs.",
         fixes: &[
             (Safe, "look who stopped it: TracerPid in /proc/PID/status names a debugger, T without one is a signal"),
             (ChangesState, "let it go on: kill -CONT PID (clients that timed out have to connect again)"),
@@ -59,13 +59,13 @@ pub const CAUSES: &[Cause] = &[
         code: "process.crashed",
         layer: Layer::Process,
         title: "the process crashed",
-        explanation: "The kernel ended the process because of what it did itself: an access to memory that is not its own \
-                      (SIGSEGV, SIGBUS), an instruction that the processor does not have (SIGILL), or abort (SIGABRT). All of its \
-                      connections end at that moment, and its ports are free. What clients report after that is only the \
-                      consequence.",
+        explanation: "The kernel ended the process because of what it did itself: an access to memory that is not \
+                      its own (SIGSEGV, SIGBUS), an instruction that the processor does not have (SIGILL), or its \
+                      own call of abort (SIGABRT). All of its connections end at that moment, and its ports are \
+                      free. What clients report after that is only the consequence.",
         settled_by: "It ended by SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT, and the harness sent no such signal.",
-        confounder: "process.killed_by_third_party: SIGKILL and SIGTERM come from others. A panic in Rust ends with exit \
-                     code 101 and a message, unless it was built to abort.",
+        confounder: "process.killed_by_third_party: SIGKILL and SIGTERM come from others. A panic in Rust ends with \
+                     exit code 101 and a message, unless it was built to abort.",
         fixes: &[
             (Safe, "read the last lines of its log and stderr; coredumpctl info shows the stack if a core was kept"),
             (ChangesState, "start it again; if it crashes at once, go back to the version before"),
@@ -81,14 +81,15 @@ pub const CAUSES: &[Cause] = &[
         code: "process.killed_by_third_party",
         layer: Layer::Process,
         title: "somebody else ended the process",
-        explanation: "The process got SIGKILL or SIGTERM from somebody who is neither the harness nor the process itself: \
-                      a person, a script, a service manager, a cleanup job, or the kernel when memory is short. SIGKILL leaves \
-                      no time to say anything, so its log just stops. Clients see their connections cut and are refused \
-                      when they try again.",
-        settled_by: "It ended by SIGKILL or SIGTERM, no signal of that time is in the harness's own record, and the memory limit \
-                     of its cgroup was not hit (oom_kill in memory.events has not grown).",
-        confounder: "process.killed_by_oom: oom_kill has grown. The harness's own signals are in its record, with their \
-                     time.",
+        explanation: "The process got SIGKILL or SIGTERM from somebody who is neither the harness nor the process \
+                      itself: a person, a script, a service manager or a cleanup job. SIGKILL leaves no time to say \
+                      anything, so its log just stops; a server that handles SIGTERM says so and drains. Clients see \
+                      their connections cut and are refused when they try again.",
+        settled_by: "It ended by SIGKILL or SIGTERM, or its log tells of a SIGTERM (server.draining), no signal of \
+                     that time is in the harness's own record, and the memory limit of its cgroup was not hit \
+                     (oom_kill in memory.events has not grown).",
+        confounder: "process.killed_by_oom: oom_kill has grown. The harness's own signals are in its record, with \
+                     their time.",
         fixes: &[
             (Safe, "find the sender: the journal of the service manager, cron and shell histories around that second"),
             (ChangesState, "start the server again"),

@@ -11,13 +11,13 @@ pub const CAUSES: &[Cause] = &[Cause {
     layer: Layer::Tcp,
     title: "nothing listens there",
     explanation: "The machine was reached and nothing listens on that address and port, so the kernel refused the \
-                  connection at once. Either there is no server, it was not started or has ended before the clients came, or \
-                  it listens on another port or address. A client that tries for ever makes this look like a fault of the \
-                  network.",
+                  connection at once. Either there is no server, it was not started or has ended before the clients \
+                  came, or it listens on another port or address. A client that tries for ever makes this look like \
+                  a fault of the network.",
     settled_by: "connect fails with ECONNREFUSED (111) within a millisecond or so, the kernel's table has no LISTEN \
                  row for that port, and no server tried to bind it in vain.",
-    confounder: "A filter that rejects: the same errno although a LISTEN row matches. A server that could not \
-                 bind is a cause of the layer bind; one that was killed is process.killed_by_third_party.",
+    confounder: "A filter that rejects: the same errno although a LISTEN row matches. A server that could not bind \
+                 is a cause of the layer bind; one that was killed is process.killed_by_third_party.",
     fixes: &[
         (Safe, "see what listens: ss -ltn, and compare address and port with what the client was told"),
         (Safe, "give the client the address and port from the server's ready line (server.ready)"),

@@ -43,7 +43,7 @@ fn pretty(value: &impl serde::Serialize) -> String {
 pub enum ReadError {
     /// It is of another major version.
     #[error(
-        "report of schema version {found}: this program reads version {SCHEMA_VERSION} and later minor versions of it"
+        "report of schema version {found}: this program reads version {SCHEMA_VERSION} and every other minor version of it"
     )]
     Version {
         /// What it says it is.
@@ -121,11 +121,23 @@ mod tests {
         let refused = read(&later.to_string()).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "report of schema version 2.0: this program reads version 1.0 and later minor versions of it"
+            format!(
+                "report of schema version 2.0: this program reads version {SCHEMA_VERSION} and every other minor version of it"
+            )
         );
         later["schema_version"] = json!("10.0");
         assert!(matches!(read(&later.to_string()), Err(ReadError::Version { .. })));
         assert!(matches!(read("{}"), Err(ReadError::Shape(_))));
+    }
+
+    #[test]
+    fn a_report_of_before_guesses_and_follow_ups_is_read() {
+        let mut earlier = value(&samples::healthy());
+        earlier["schema_version"] = json!("1.0");
+        for field in ["considered", "follow_ups"] {
+            earlier["reports"][0].as_object_mut().unwrap().remove(field).unwrap();
+        }
+        assert_eq!(read(&earlier.to_string()).unwrap().reports, samples::healthy().reports);
     }
 
     #[test]

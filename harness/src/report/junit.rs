@@ -49,7 +49,8 @@ fn suite(summary: &ScenarioSummary, report: Option<&Report>) -> TestSuite {
     if let Some(case) = expectation(&name, &summary.expectation) {
         suite.add_test_case(case);
     }
-    suite.set_system_out(said(summary.verdict.status, &summary.verdict.sentence));
+    let told = said(summary.verdict.status, &summary.verdict.sentence);
+    suite.set_system_out(if met { format!("as expected: {told}") } else { told });
     suite
 }
 

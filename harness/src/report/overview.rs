@@ -2,7 +2,8 @@
 
 use super::figures::counted;
 use crate::evidence::{
-    Check, Confidence, EvidenceItem, Expectation, Finding, FixKind, Report, RunReport, ScenarioSummary, Status,
+    Check, Confidence, EvidenceItem, Expectation, Finding, FixKind, Hypothesis, HypothesisState, Report, RunReport,
+    ScenarioSummary, Status,
 };
 use std::cmp::Reverse;
 
@@ -50,6 +51,13 @@ pub fn independent(report: &Report) -> Vec<&Check> {
 pub fn status_of(report: &Report, finding: &Finding) -> Status {
     let news = consequences(report, finding).into_iter().map(|c| c.status).filter(|s| is_news(*s));
     news.max().unwrap_or(Status::Fail)
+}
+
+/// What a person would guess first and is in this state, without what a finding says of itself.
+pub fn guesses(report: &Report, state: HypothesisState) -> impl Iterator<Item = &Hypothesis> {
+    let told =
+        |guess: &Hypothesis| report.findings.iter().flat_map(|f| &f.hypotheses).any(|h| h.statement == guess.statement);
+    report.considered.iter().filter(move |h| h.state == state && !told(h))
 }
 
 /// Worst first, then from the lowest layer up; otherwise as they came.

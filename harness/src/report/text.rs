@@ -37,7 +37,7 @@ impl Reporter for Text {
             self.checks(&mut lines, report.checks.iter().collect());
             self.details(&mut lines, report);
             lines.push(String::new());
-            lines.extend(expectation(&report.expectation));
+            lines.extend(expectation(&report.expectation, report.verdict.status));
             lines.push(self.verdict(&report.verdict));
         } else {
             for (summary, report) in overview::scenarios(run) {
@@ -58,7 +58,7 @@ impl Reporter for Text {
                     if !matches!(summary.expectation, Expectation::None) {
                         lines.push(String::new());
                     }
-                    lines.extend(expectation(&summary.expectation));
+                    lines.extend(expectation(&summary.expectation, summary.verdict.status));
                     lines.push(String::new());
                 }
             }
@@ -87,6 +87,7 @@ impl Text {
         for finding in &report.findings {
             lines.extend(self.finding(report, finding));
         }
+        lines.extend(guesses(report));
         let cited = cited(report);
         let shown: Vec<_> = report.evidence.iter().filter(|e| cited.contains(&&e.id)).collect();
         if !shown.is_empty() {
@@ -175,16 +176,20 @@ impl Text {
     }
 }
 
-fn expectation(expectation: &Expectation) -> Option<String> {
-    match expectation {
-        Expectation::None => None,
+fn expectation(expectation: &Expectation, observed: Status) -> Option<String> {
+    let told = match expectation {
+        Expectation::None => return None,
+        Expectation::Met { expected } if observed == Status::Pass => {
+            format!("As expected: {expected} had to be found, and was.")
+        }
         Expectation::Met { expected } => {
-            Some(hanging("", &clean::sentence(&format!("Expected: {expected}. It was found."))))
+            format!("As expected: {expected} had to be found, and was; this {} counts as a pass.", observed.word())
         }
         Expectation::Unmet { expected, found } => {
-            Some(hanging("", &clean::sentence(&format!("Expected: {expected}. NOT MET, found: {found}."))))
+            format!("NOT as expected: {expected} had to be found; found: {found}.")
         }
-    }
+    };
+    Some(hanging("", &clean::sentence(&told)))
 }
 
 /// What findings and checks that are not as they should be rest on.
@@ -193,7 +198,20 @@ fn cited(report: &Report) -> Vec<&EvidenceId> {
     let hypotheses = report.findings.iter().flat_map(|f| f.hypotheses.iter().flat_map(|h| &h.evidence));
     let news =
         overview::independent(report).into_iter().filter(|c| overview::is_news(c.status)).flat_map(|c| &c.evidence);
-    links.chain(hypotheses).chain(news).collect()
+    let guesses = overview::guesses(report, HypothesisState::Refuted).filter_map(|h| h.evidence.first());
+    links.chain(hypotheses).chain(news).chain(guesses).collect()
+}
+
+/// What one would guess first and need not look at any more; of its evidence the first piece.
+fn guesses(report: &Report) -> Vec<String> {
+    let each: Vec<_> = overview::guesses(report, HypothesisState::Refuted)
+        .map(|h| clean::sentence(&format!("{}{}", h.statement, brackets(&h.evidence[..h.evidence.len().min(1)]))))
+        .collect();
+    if each.is_empty() {
+        Vec::new()
+    } else {
+        vec![String::new(), hanging_after("Ruled out  ", 11, &each.join(", "), 0)]
+    }
 }
 
 /// The message of an event; of an observation its kind and everything but its clocks.

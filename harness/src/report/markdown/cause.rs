@@ -1,11 +1,14 @@
 //! Root causes: what happened, how it is known, what it was not, what to do, and what follows from it.
 
 use super::super::{figures, overview};
-use super::escape::{code, folded, text};
+use super::escape::{code, folded, text, up_to};
 use super::scenario::checks;
 use super::table::Table;
 use super::view::View;
 use crate::evidence::{Finding, Fix, Hypothesis, HypothesisState, Link};
+
+/// Characters of a cell of the tables of guesses and questions; the evidence holds the rest.
+const CELL: usize = 240;
 
 /// All findings; nothing if there is none.
 pub(super) fn section(view: &View<'_>) -> Option<String> {
@@ -30,10 +33,10 @@ fn finding(view: &View<'_>, index: usize, finding: &Finding) -> String {
         let links = finding.chain.iter().enumerate().map(|(i, link)| chain_link(view, i, link));
         parts.push(links.collect::<Vec<_>>().join("\n"));
     }
-    if let Some(table) = hypotheses(view, &finding.hypotheses) {
-        let refuted = finding.hypotheses.iter().all(|h| h.state == HypothesisState::Refuted);
-        let title = if refuted { "Considered and ruled out" } else { "Considered" };
-        parts.push(format!("**{title}**\n\n{table}"));
+    let guessed = |h: &&Hypothesis| view.report.considered.iter().any(|guess| guess.statement == h.statement);
+    let others = finding.hypotheses.iter().filter(|h| !guessed(h));
+    if let Some(table) = hypotheses(view, others, "Explanation", "**open**") {
+        parts.push(format!("**Other explanations**\n\n{table}"));
     }
     if !finding.fixes.is_empty() {
         parts.push(format!("**What to do**\n\n{}", fixes(&finding.fixes)));
@@ -51,18 +54,51 @@ fn chain_link(view: &View<'_>, index: usize, link: &Link) -> String {
     format!("{}. {}{}", index + 1, text(link.statement()), view.in_brackets(link.evidence()))
 }
 
-fn hypotheses(view: &View<'_>, hypotheses: &[Hypothesis]) -> Option<String> {
-    let mut table = Table::new(&["What it might have been", "State", "Decided by", "Evidence"]);
+/// What a person would guess first; nothing if nobody has to guess.
+pub(super) fn considered(view: &View<'_>) -> Option<String> {
+    let table = hypotheses(view, view.report.considered.iter(), "What it might be", "not checked")?;
+    Some(format!("What one would guess first, and the check that decided it.\n\n{table}"))
+}
+
+/// The title of [`considered`]: it promises no more than was ruled out.
+pub(super) fn considered_title(view: &View<'_>) -> &'static str {
+    let refuted = view.report.considered.iter().all(|h| h.state == HypothesisState::Refuted);
+    if refuted { "Considered and ruled out" } else { "Considered" }
+}
+
+fn hypotheses<'a>(
+    view: &View<'_>,
+    hypotheses: impl Iterator<Item = &'a Hypothesis>,
+    what: &str,
+    open: &str,
+) -> Option<String> {
+    let mut table = Table::new(&[what, "State", "Decided by", "Evidence"]);
     for hypothesis in hypotheses {
         let state = match hypothesis.state {
             HypothesisState::Confirmed => "confirmed",
             HypothesisState::Refuted => "ruled out",
-            HypothesisState::Open => "**open**",
+            HypothesisState::Open => open,
         };
         let cited = view.cite(&hypothesis.evidence);
-        table.row([text(&hypothesis.statement), state.to_owned(), text(&hypothesis.decided_by), cited]);
+        table.row([cell(&hypothesis.statement), state.to_owned(), cell(&hypothesis.decided_by), cited]);
     }
     table.finish()
+}
+
+/// Questions that decided between hypotheses, with their answers.
+pub(super) fn follow_ups(view: &View<'_>) -> Option<String> {
+    let mut table = Table::new(&["Question", "Answer", "Decides between", "Evidence"]);
+    for asked in &view.report.follow_ups {
+        let cited = view.cite(&asked.evidence);
+        table.row([cell(&asked.question), cell(&asked.answer), cell(&asked.because), cited]);
+    }
+    let table = table.finish()?;
+    Some(format!("Asked by the diagnosis and done by the harness while the scene was untouched.\n\n{table}"))
+}
+
+/// Text in a cell that stays a cell.
+fn cell(text: &str) -> String {
+    up_to(text, CELL)
 }
 
 /// The least intrusive first.

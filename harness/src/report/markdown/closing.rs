@@ -1,6 +1,7 @@
 //! What a reader needs to go on: commands, gaps, recommendations, evidence and environment.
 
 use super::super::{clean, figures, overview};
+use super::cause;
 use super::escape::{block, code, text};
 use super::table::Table;
 use super::view::{View, anchor};
@@ -21,19 +22,26 @@ pub(super) fn not_checked(report: &Report) -> String {
     table.finish().unwrap_or_else(|| "Everything that this scenario plans was checked.".to_owned())
 }
 
-/// By horizon, only those that have any.
-pub(super) fn recommendations(report: &Report) -> Option<String> {
+/// By horizon, only those that have any. What a root cause names as its fix is told there.
+pub(super) fn recommendations(view: &View<'_>) -> Option<String> {
     let horizons = [
         (Horizon::Immediate, "Immediate"),
         (Horizon::Short, "Short term"),
         (Horizon::Medium, "Medium term"),
         (Horizon::Long, "Long term"),
     ];
+    let report = view.report;
+    let told = |text: &str| report.findings.iter().any(|f| f.fixes.iter().any(|fix| fix.text == text));
     let groups: Vec<_> = horizons
         .iter()
         .filter_map(|(horizon, title)| {
-            let due = report.recommendations.iter().filter(|r| r.horizon == *horizon);
-            let lines: Vec<_> = due.map(|r| format!("- {}", text(&r.text))).collect();
+            let due: Vec<_> = report.recommendations.iter().filter(|r| r.horizon == *horizon).collect();
+            let above = due.iter().any(|r| told(&r.text)).then(|| {
+                let causes = if report.findings.len() == 1 { "root cause" } else { "root causes" };
+                format!("- {}", view.to(&format!("what to do about the {causes}"), &cause::anchor(0)))
+            });
+            let rest = due.iter().filter(|r| !told(&r.text)).map(|r| format!("- {}", text(&r.text)));
+            let lines: Vec<_> = above.into_iter().chain(rest).collect();
             (!lines.is_empty()).then(|| format!("**{title}**\n\n{}", lines.join("\n")))
         })
         .collect();

@@ -15,12 +15,14 @@ pub(super) fn document(run: &RunReport, summary: Option<&ScenarioSummary>, repor
     let view = View::here(summary, report);
     let repeated = summary.is_some_and(|s| s.repeats > 1);
     let mut parts = vec![verdict(if repeated { &run.verdict } else { &report.verdict })];
-    parts.extend(expectation(&report.expectation));
+    parts.extend(expectation(&report.expectation, report.verdict.status));
     parts.push(facts(run, &view));
-    let sections: [(&str, Option<String>); 16] = [
+    let sections: [(&str, Option<String>); 18] = [
         ("Summary", Some(summary_of(&view))),
         ("Over all repeats", summary.and_then(repeats)),
         ("Root cause", cause::section(&view)),
+        (cause::considered_title(&view), cause::considered(&view)),
+        ("Follow-up checks", cause::follow_ups(&view)),
         ("Server side", side(&view, Side::Server)),
         ("Client side", side(&view, Side::Client)),
         ("Path between them", side(&view, Side::Path)),
@@ -31,7 +33,7 @@ pub(super) fn document(run: &RunReport, summary: Option<&ScenarioSummary>, repor
         ("Timeline", timeline::section(&report.timeline)),
         ("How to reproduce", closing::reproduce(report)),
         ("What was not checked", Some(closing::not_checked(report))),
-        ("Recommendations", closing::recommendations(report)),
+        ("Recommendations", closing::recommendations(&view)),
         ("Evidence", closing::evidence(&view)),
         ("Environment", closing::environment(&report.environment)),
     ];
@@ -46,16 +48,24 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
     format!("**{}** {}", verdict.status.word(), text(&verdict.sentence))
 }
 
-/// What the scenario wanted, if it says so.
-pub(super) fn expectation(expectation: &Expectation) -> Option<String> {
+/// What the scenario wanted, if it says so, and that a failure it wanted is none.
+pub(super) fn expectation(expectation: &Expectation, observed: Status) -> Option<String> {
     match expectation {
         Expectation::None => None,
         Expectation::Met { expected } => {
-            Some(format!("**Expected:** this scenario is to find {}, and it was found.", text(expected)))
+            let counts = if observed == Status::Pass {
+                String::new()
+            } else {
+                format!(", so this {} counts as a pass", observed.word())
+            };
+            Some(format!(
+                "**As expected:** this scenario breaks something on purpose. {} had to be found, and was{counts}.",
+                code(expected)
+            ))
         }
         Expectation::Unmet { expected, found } => Some(format!(
-            "**Expectation not met:** this scenario is to find {}; found instead: {}.",
-            text(expected),
+            "**Not as expected:** this scenario had to find {}; found instead: {}.",
+            code(expected),
             text(found)
         )),
     }

@@ -48,7 +48,11 @@ fn scenarios(run: &RunReport) -> Option<String> {
         let folder = path(summary.folder.trim_end_matches('/'));
         let link = if folder.is_empty() { String::new() } else { format!("[report]({folder}/report.md)") };
         let duration = figures::millis(summary.duration_ms);
-        table.row([text(&summary.name), status(summary.verdict.status), wanted, repeats, duration, link]);
+        let status = match &summary.expectation {
+            Expectation::Met { .. } => format!("{}, as expected", summary.verdict.status.word()),
+            Expectation::None | Expectation::Unmet { .. } => status(summary.verdict.status),
+        };
+        table.row([text(&summary.name), status, wanted, repeats, duration, link]);
     }
     table.finish()
 }
@@ -65,7 +69,7 @@ fn repeats(run: &RunReport) -> Option<String> {
 
 fn one(summary: &ScenarioSummary, report: Option<&Report>) -> String {
     let mut parts = vec![format!("## {}", text(&summary.name)), verdict(&summary.verdict)];
-    parts.extend(expectation(&summary.expectation));
+    parts.extend(expectation(&summary.expectation, summary.verdict.status));
     parts.extend(report.map(|report| summary_of(&View::linked(summary, report))));
     parts.join("\n\n")
 }

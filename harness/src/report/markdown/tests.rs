@@ -2,6 +2,7 @@
 
 use super::super::{Reporter, samples};
 use super::Markdown;
+use crate::evidence::{Expectation, HypothesisState, RunReport, Status};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 fn events(markdown: &str) -> Vec<Event<'_>> {
@@ -115,11 +116,62 @@ fn consequences_are_told_once_under_their_cause() {
 }
 
 #[test]
+fn a_title_promises_no_more_than_was_ruled_out() {
+    let mut run = samples::held_port();
+    assert!(Markdown.render(&run).contains("\n## Considered\n"));
+    run.reports[0].considered.retain(|h| h.state == HypothesisState::Refuted);
+    assert!(Markdown.render(&run).contains("\n## Considered and ruled out\n"));
+}
+
+#[test]
+fn cells_stay_cells() {
+    let markdown = Markdown.render(&samples::hostile());
+    let (_, section) = markdown.split_once("## Considered").unwrap();
+    let section = section.split("## Server side").next().unwrap();
+    assert!(section.contains("## Follow-up checks"));
+    assert!(section.lines().all(|line| line.chars().count() < 1200), "{section}");
+}
+
+#[test]
+fn a_failure_that_was_wanted_is_told_to_be_a_pass() {
+    let mut run = samples::held_port();
+    let line = |run: &RunReport| Markdown.render(run).lines().nth(2).unwrap().to_owned();
+    assert!(line(&run).starts_with("**As expected:** ") && line(&run).ends_with("so this FAIL counts as a pass."));
+    run.reports[0].verdict.status = Status::Pass;
+    assert!(line(&run).ends_with(" had to be found, and was."));
+    let expected = "bind.port_in_use".to_owned();
+    run.reports[0].expectation = Expectation::Unmet { expected, found: "tcp.refused".to_owned() };
+    assert!(line(&run).starts_with("**Not as expected:** ") && line(&run).ends_with("found instead: tcp.refused."));
+}
+
+#[test]
+fn what_a_root_cause_says_to_do_is_not_recommended_once_more() {
+    let mut run = samples::held_port();
+    let report = Markdown.render(&run);
+    let (_, recommendations) = report.split_once("## Recommendations").unwrap();
+    assert!(recommendations.contains("- [what to do about the root cause](#cause-1)"));
+    assert!(!recommendations.contains("use a port below 32768\n"));
+    run.reports[0].findings.clear();
+    let report = Markdown.render(&run);
+    let (_, recommendations) = report.split_once("## Recommendations").unwrap();
+    assert!(recommendations.contains("- use a port below 32768\n"));
+}
+
+#[test]
 fn what_is_empty_is_left_out_but_for_what_was_not_checked() {
     let markdown = Markdown.render(&samples::unknown());
-    for absent in
-        ["Root cause", "Client side", "Impact", "Connectivity", "Figures", "Evidence", "Environment", "How to"]
-    {
+    for absent in [
+        "Root cause",
+        "Considered",
+        "Follow-up checks",
+        "Client side",
+        "Impact",
+        "Connectivity",
+        "Figures",
+        "Evidence",
+        "Environment",
+        "How to",
+    ] {
         assert!(!markdown.contains(&format!("## {absent}")), "{absent}");
     }
     assert!(Markdown.render(&samples::healthy()).contains("Everything that this scenario plans was checked."));

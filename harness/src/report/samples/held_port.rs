@@ -2,8 +2,8 @@
 
 use super::{alone, check, edge, empty, entry, id, ids, item, machine, on};
 use crate::evidence::{
-    Check, Confidence, Expectation, Finding, Fix, FixKind, Horizon, Hypothesis, HypothesisState, Impact, Layer, Link,
-    NotChecked, Recommendation, RunReport, Side, Status,
+    Asked, Check, Confidence, Expectation, Finding, Fix, FixKind, Horizon, Hypothesis, HypothesisState, Impact, Layer,
+    Link, NotChecked, Recommendation, RunReport, Side, Status,
 };
 
 const HELD: &str = "bind.port_taken_by_outgoing";
@@ -93,6 +93,8 @@ pub(crate) fn held_port() -> RunReport {
         ),
     ];
     report.findings = vec![held_port_finding()];
+    report.considered = considered();
+    report.follow_ups = follow_ups();
     report.evidence = vec![
         item(1, "observations.jsonl:2", r#"{"kind":"socket_self_test","source":"proc","seen":true,"owned":true}"#),
         item(
@@ -111,6 +113,16 @@ pub(crate) fn held_port() -> RunReport {
             r#"{"kind":"connect","address":"127.0.0.1:37909","errno":"ECONNREFUSED","took_us":104}"#,
         ),
         item(5, "observations.jsonl:14", r#"{"kind":"browse","took_ms":2900}"#),
+        item(
+            6,
+            "observations.jsonl:12",
+            r#"{"kind":"answered","question":{"ask":"holders","port":37909},"answer":{"answer":"holders"}}"#,
+        ),
+        item(
+            7,
+            "observations.jsonl:13",
+            r#"{"kind":"answered","question":{"ask":"bind"},"answer":{"answer":"not_bound"}}"#,
+        ),
     ];
     report.impact = vec![
         Impact {
@@ -141,11 +153,58 @@ pub(crate) fn held_port() -> RunReport {
         remedy: Some("run again after pid 4711 has ended".to_owned()),
     }];
     report.recommendations = vec![
-        Recommendation { horizon: Horizon::Immediate, text: "Use a port below 32768, for instance 7461.".to_owned() },
-        Recommendation { horizon: Horizon::Medium, text: "Alert on a server that reports itself degraded.".to_owned() },
+        Recommendation { horizon: Horizon::Immediate, text: "use a port below 32768".to_owned() },
+        Recommendation { horizon: Horizon::Short, text: "move the service to a port below 32768 for good".to_owned() },
+        Recommendation { horizon: Horizon::Medium, text: "alert on a server that reports itself degraded".to_owned() },
     ];
     report.environment = machine();
     alone(report, 0)
+}
+
+fn considered() -> Vec<Hypothesis> {
+    use HypothesisState::{Confirmed, Open, Refuted};
+    let guess = |statement: &str, state, decided_by: &str, evidence: &[u32]| Hypothesis {
+        statement: statement.to_owned(),
+        state,
+        decided_by: decided_by.to_owned(),
+        evidence: ids(evidence),
+    };
+    vec![
+        guess("the server is not running", Refuted, "process.alive: pid 4700 lived until it was ended", &[3]),
+        guess("something else occupies the port", Confirmed, "bind.listener_up: pid 4711 (curl) has it", &[2, 6]),
+        guess("the port is privileged", Refuted, "errno EADDRINUSE and not EACCES", &[3]),
+        guess(
+            "a firewall is in the way",
+            Refuted,
+            "tcp.accepts: nothing listens there, so the kernel itself refused",
+            &[4, 2],
+        ),
+        guess("the harness itself is blind", Refuted, "harness.self_test: it sees its own socket", &[1]),
+        guess("the certificate is wrong", Open, "nothing listens that could be asked for one", &[]),
+    ]
+}
+
+fn follow_ups() -> Vec<Asked> {
+    let asked = |question: &str, because: &str, answer: &str, evidence: &[u32]| Asked {
+        question: question.to_owned(),
+        because: because.to_owned(),
+        answer: answer.to_owned(),
+        evidence: ids(evidence),
+    };
+    vec![
+        asked(
+            "who holds port 37909, and since when?",
+            "another listener, TIME_WAIT, or an outgoing connection",
+            "pid 4711 (curl), ESTABLISHED 10.0.0.5:37909 -> 203.0.113.7:443, running since 21:12:40",
+            &[6],
+        ),
+        asked(
+            "can 0.0.0.0:37909 be bound?",
+            "a holder that is still there, or one that has gone",
+            "no: bind fails with EADDRINUSE (98)",
+            &[7],
+        ),
+    ]
 }
 
 fn held_port_finding() -> Finding {

@@ -28,6 +28,13 @@ pub(crate) fn hostile() -> RunReport {
     finding.hypotheses[1].state = HypothesisState::Open;
     finding.fixes[0].text = evil.to_owned();
     report.findings = vec![finding];
+    for guess in &mut report.considered {
+        guess.statement = evil.to_owned();
+        guess.decided_by.clone_from(&long);
+    }
+    report.follow_ups[0].question = evil.to_owned();
+    report.follow_ups[0].answer.clone_from(&long);
+    report.follow_ups[1].because = evil.to_owned();
     for item in &mut report.evidence {
         item.excerpt = evil.to_owned();
         item.source = format!("{evil}:1");
