@@ -113,7 +113,8 @@ mod tests {
         assert_eq!((listens.socket.state.as_str(), listens.socket.remote), ("LISTEN", None));
         assert_eq!(connected.socket.remote, Some(client.local_addr().unwrap()));
         for held in &found {
-            assert_eq!(held.socket.pids, [std::process::id()]);
+            // a child that another test has just forked has them too, until its exec
+            assert!(held.socket.pids.contains(&std::process::id()), "{held:?}");
             let program = std::env::args().next().unwrap();
             let name = program.rsplit('/').next().unwrap();
             assert!(held.command.as_ref().unwrap().contains(&name[..15]), "{held:?}");
@@ -130,7 +131,7 @@ mod tests {
         socket.listen(1).unwrap();
         let port = socket.local_addr().unwrap().as_socket().unwrap().port();
         let found = holders(port).unwrap();
-        let ours = found.iter().find(|held| held.socket.pids == [std::process::id()]).unwrap();
+        let ours = found.iter().find(|held| held.socket.pids.contains(&std::process::id())).unwrap();
         assert_eq!(ours.socket.local, SocketAddr::from(([127, 0, 0, 1], port)));
     }
 }

@@ -1,7 +1,9 @@
 //! `probe` against servers that are there, silent, talking nonsense, or not there.
 #![cfg(test)] // so that the lints know the helpers for test code
 
-use super::place::{Ended, Place, SOON, json, sidetone};
+use super::place::{Ended, Place, SOON, json, saboteur, sidetone};
+use sidetone_harness::evidence::{Answer, Observation, Question};
+use sidetone_harness::probe::follow_up;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -46,6 +48,52 @@ async fn a_server_that_is_there() {
     let wrong = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "2s"]).await;
     assert_eq!(wrong.code, Some(1), "the WebSocket port does not speak the TCP framing: {wrong:?}");
     child.kill().await.unwrap();
+    place.nothing_left().await;
+}
+
+/// Starts a server that announces itself on loopback, sees it announce itself, and asks for it.
+async fn browsed(place: &Place, program: std::path::PathBuf, args: &[&str]) -> (Answer, String) {
+    let mut command = Command::new(program);
+    let instance = format!("browsed {} {}", std::process::id(), args.len());
+    command.args(["server", "--port", "0", "--websocket-port", "0", "--mdns-interface", "lo", "--name", &instance]);
+    command.args(["--log-format", "json"]).args(args);
+    place.prepare(&mut command);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let announced =
+        async { while json(&lines.next_line().await.unwrap().expect("it ended"))["event"] != "mdns.announced" {} };
+    tokio::time::timeout(SOON, announced).await.unwrap();
+    let question = Question::Browse { instance };
+    let mut answer = Answer::Gone {};
+    // on a busy machine a packet may be late: a server that is there gets several chances, each of them 1.5 s
+    for _ in 0..8 {
+        let seen = follow_up::answer(&question, "a test asks").await;
+        let Observation::FollowUp { answer: heard, .. } = seen else { panic!("{seen:?}") };
+        answer = heard;
+        let silent = !args.is_empty() && matches!(answer, Answer::NotFound { .. });
+        if silent || matches!(answer, Answer::Found { .. }) {
+            break;
+        }
+    }
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+    let mut rest = String::new();
+    while let Some(line) = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap() {
+        rest.push_str(&line);
+    }
+    assert!(child.wait().await.unwrap().success());
+    (answer, rest)
+}
+
+#[tokio::test]
+async fn a_browse_finds_the_server_that_answers_and_not_the_one_that_only_says_so() {
+    let place = Place::new();
+    let (answer, log) = browsed(&place, sidetone(), &[]).await;
+    assert!(matches!(&answer, Answer::Found { ports } if ports.len() == 2 && !ports.contains(&0)), "{answer:?}");
+    assert!(log.contains("mdns.withdrawn"), "{log}");
+    let (answer, log) = browsed(&place, saboteur(), &["--sabotage", "silent-mdns"]).await;
+    assert!(matches!(answer, Answer::NotFound { waited_ms: 1_200.. }), "{answer:?}");
+    assert!(log.contains("mdns.withdrawn"), "{log}");
     place.nothing_left().await;
 }
 
