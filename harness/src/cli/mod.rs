@@ -1,13 +1,15 @@
 //! The command line and the exit codes. I/O.
 //!
-//! * `run`, `probe`, `diagnose`, `hold`: one file a subcommand.
+//! * `run`, `probe`, `diagnose`, `explain`, `hold`: one file a subcommand.
 
 mod diagnose;
+mod explain;
 mod hold;
 mod probe;
 mod run;
 
 use crate::diagnosis::outcome::exit;
+use crate::scenario::isolated;
 use crate::supervise::{self, Restrict};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -63,6 +65,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Isolated => isolated::main(),
         Command::Supervise { drop_net_bind, no_core, command } => {
             supervise::main(Restrict { drop_net_bind, no_core }, command)
         }
