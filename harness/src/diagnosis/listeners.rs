@@ -103,12 +103,21 @@ pub(super) struct InTheWay {
 impl InTheWay {
     /// `pid 4711 (curl)`, or who else.
     pub(super) fn who(&self) -> String {
-        match (self.pid, &self.command) {
+        let command = self.command.as_deref().map(short);
+        match (self.pid, &command) {
             (Some(pid), Some(command)) => format!("pid {pid} ({command})"),
             (Some(pid), None) => format!("pid {pid}"),
             (None, _) => "a process that the harness may not see".to_owned(),
         }
     }
+}
+
+/// A command line for a sentence: the program without its folder, not too long. The evidence has all of it.
+fn short(command: &str) -> String {
+    let (program, rest) = command.split_once(' ').map_or((command, ""), |(program, rest)| (program, rest));
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let whole = if rest.is_empty() { program.to_owned() } else { format!("{program} {rest}") };
+    if whole.chars().count() <= 60 { whole } else { whole.chars().take(57).chain("...".chars()).collect() }
 }
 
 /// Whether a socket at `local` stands in the way of a bind to `asked` (an IPv6 one with `IPV6_V6ONLY`).

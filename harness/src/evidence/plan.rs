@@ -1,6 +1,6 @@
 //! What a run was meant to be: the scenario with every default filled in.
 
-use super::{Fault, Status};
+use super::{Fault, Millis, Status};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sidetone::event::{Family, Transport};
@@ -99,6 +99,9 @@ pub struct ClientPlan {
     pub mic: String,
     /// `test-pattern`, `image:FILE` or `none`.
     pub video: String,
+    /// It comes so long after those before it have joined; `None`: together with them.
+    #[serde(default)]
+    pub after: Option<Millis>,
     /// Whether it runs in snapshot mode.
     pub snapshot: bool,
     /// Names of those whose sound it must hear.

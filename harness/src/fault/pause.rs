@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Sends SIGSTOP, after `hold` SIGCONT, after `every` (counted from the stop) SIGSTOP again, until it is dropped or a signal
-/// fails. However it ends, the program does not stay stopped. `signal` is for instance `|s| process.signal(s)`.
+/// At the end of each round of `every` sends SIGSTOP, and after `hold` SIGCONT, until it is dropped or a signal fails. However
+/// it ends, the program does not stay stopped. `signal` is for instance `|s| process.signal(s)`.
 ///
 /// # Errors
 /// That of `signal`; nothing else ends it.
@@ -16,12 +16,12 @@ where
     F: Fn(Signal) -> io::Result<()>,
 {
     loop {
+        sleep(every.saturating_sub(hold)).await;
         // Before the stop: a cancelled call must not leave anything stopped, however early that is.
         let guard = Continue(&signal);
         signal(Signal::SIGSTOP)?;
         sleep(hold).await;
         drop(guard);
-        sleep(every.saturating_sub(hold)).await;
     }
 }
 

@@ -48,7 +48,7 @@ impl Way {
         self.address
     }
 
-    /// From now on the way stands still, at first at once. Only the first call counts.
+    /// From now on each round of `every` ends with a standstill of `hold`. Only the first call counts.
     pub fn begin(&self) {
         self.rhythm.began_ns.get_or_init(monotonic_ns);
     }
@@ -78,10 +78,13 @@ impl Rhythm {
     }
 }
 
-/// Whether the way stands still `since` its beginning, and for how long still. A `hold` of the whole of `every` never ends.
+/// Whether the way stands still `since` its beginning, and for how long still: it does at the end of each round. A `hold` of
+/// the whole of `every` never ends.
 fn stands_still(since: Duration, hold: Duration, every: Duration) -> Option<Duration> {
-    let phase = since.as_nanos().checked_rem(every.as_nanos())?;
-    let left = hold.min(every).as_nanos().checked_sub(phase).filter(|left| *left > 0)?;
+    let round = every.as_nanos();
+    let phase = since.as_nanos().checked_rem(round)?;
+    let flows = round - hold.min(every).as_nanos();
+    let left = (phase >= flows).then(|| round - phase)?;
     Some(Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
 }
 
@@ -138,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_still_at_the_beginning_of_each_round() {
+    fn it_stands_still_at_the_end_of_each_round() {
         let at = |since| stands_still(ms(since), ms(300), ms(1_000));
-        assert_eq!([at(0), at(299), at(300), at(999)], [Some(ms(300)), Some(ms(1)), None, None]);
-        assert_eq!([at(1_000), at(5_100), at(5_300)], [Some(ms(300)), Some(ms(200)), None]);
+        assert_eq!([at(0), at(699), at(700), at(999)], [None, None, Some(ms(300)), Some(ms(1))]);
+        assert_eq!([at(1_000), at(5_800), at(6_000)], [None, Some(ms(200)), None]);
     }
 
     #[test]

@@ -52,6 +52,9 @@ impl Reporter for Text {
                 lines.push(format!("{}{name}{how}  {took}", self.word(summary.verdict.status)));
                 if let Some(report) = report.filter(|_| !overview::is_plain_pass(summary)) {
                     lines.push(hanging("         ", &clean::sentence(&summary.verdict.sentence)));
+                    if matches!(summary.expectation, Expectation::Met { .. }) {
+                        continue; // its own report tells the rest
+                    }
                     let news = overview::independent(report).into_iter().filter(|c| overview::is_news(c.status));
                     self.checks(&mut lines, news.collect());
                     self.details(&mut lines, report);

@@ -6,7 +6,7 @@ use super::isolated;
 use super::run::{self, Setup};
 use crate::clock::now_rfc3339;
 use crate::diagnosis::{diagnose, outcome};
-use crate::evidence::{Network, Report, RunInfo, RunReport, SCHEMA_VERSION, Status};
+use crate::evidence::{Expectation, Network, Report, RunInfo, RunReport, SCHEMA_VERSION, Status};
 use crate::report::{self, Reporter};
 use crate::timeline::timeline;
 use std::future::Future;
@@ -214,7 +214,12 @@ impl Batch {
         let count = if self.repeat == 1 { String::new() } else { format!(" {}/{}", report.run.repeat, self.repeat) };
         let seconds = report.run.duration_ms as f64 / 1e3;
         let (word, name) = (report.verdict.status.word(), &report.run.scenario);
-        format!("{word:<7} {name}{count} ({seconds:.1} s): {}", report.verdict.sentence)
+        let expected = match &report.expectation {
+            Expectation::None => String::new(),
+            Expectation::Met { .. } => ", as expected".to_owned(),
+            Expectation::Unmet { expected, .. } => format!(", NOT as expected ({expected})"),
+        };
+        format!("{word:<7} {name}{count} ({seconds:.1} s){expected}: {}", report.verdict.sentence)
     }
 
     /// One run of one scenario, with its own folder.

@@ -103,6 +103,8 @@ struct RawClient {
     #[serde(default = "none")]
     video: String,
     #[serde(default)]
+    after: Option<Millis>,
+    #[serde(default)]
     snapshot: bool,
     #[serde(default)]
     hears: Vec<String>,
@@ -264,6 +266,7 @@ impl Raw {
             family: c.family,
             mic: c.mic,
             video: c.video,
+            after: c.after,
             snapshot: c.snapshot,
             hears: c.hears,
             sees: c.sees,

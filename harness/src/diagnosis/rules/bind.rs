@@ -15,6 +15,10 @@ use std::net::SocketAddr;
 /// A rule a listener: two can fail for two reasons.
 pub(super) const RULES: &[Rule] = &[tcp, websocket];
 
+/// What holds for every listener alike is one finding, not two.
+const OF_THE_MACHINE: [&str; 4] =
+    ["bind.permission_denied", "bind.address_not_local", "bind.ephemeral_range_exhausted", "resource.fd_limit"];
+
 fn tcp(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     of_kind(view, checks, ListenerKind::Tcp)
 }
@@ -33,22 +37,23 @@ struct Case {
 }
 
 fn of_kind(view: &mut View<'_>, checks: &[Check], kind: ListenerKind) -> Option<(Finding, Vec<String>)> {
-    let all: Vec<Missing> = missing(view).into_iter().filter(|m| m.kind == kind && m.number().is_some()).collect();
-    let asked = first_ports(all);
-    let mut cases = Vec::new();
-    for missing in asked {
-        let Some(errno) = missing.number() else { continue };
-        let in_the_way = in_the_way(view, &missing);
-        let now = match view.answer_to(&as_the_server(missing.address)) {
-            Some((line, Answer::Bound {})) => Some((true, view.cite(line))),
-            Some((line, Answer::NotBound { .. })) => Some((false, view.cite(line))),
-            _ => None,
-        };
-        cases.push(Case { missing, errno, in_the_way, now });
+    let of = |view: &mut View<'_>, kind: ListenerKind| {
+        let all: Vec<Missing> =
+            missing(view).into_iter().filter(|m| m.kind == kind && m.number().is_some()).collect();
+        first_ports(all).into_iter().filter_map(|missing| case(view, missing)).collect::<Vec<_>>()
+    };
+    let mut cases = of(view, kind);
+    let code = classify(cases.first()?).0?;
+    let confidence = classify(cases.first()?).1;
+    if OF_THE_MACHINE.contains(&code) {
+        let other = if kind == ListenerKind::Tcp { ListenerKind::WebSocket } else { ListenerKind::Tcp };
+        let others: Vec<_> = of(view, other).into_iter().filter(|c| classify(c).0 == Some(code)).collect();
+        if !others.is_empty() && kind == ListenerKind::WebSocket {
+            return None; // told with the other one
+        }
+        cases.extend(others);
     }
     let first = cases.first()?;
-    let (code, confidence) = classify(first);
-    let code = code?;
     // one reason for all addresses of the listener, or the first address's alone
     let same: Vec<&Case> = cases.iter().filter(|case| classify(case).0 == Some(code)).collect();
     let chain = chain(view, &same)?;
@@ -59,6 +64,18 @@ fn of_kind(view: &mut View<'_>, checks: &[Check], kind: ListenerKind) -> Option<
     specific_fixes(&mut finding, first, view);
     let explained = consequences(view, checks, &same);
     Some((finding, explained))
+}
+
+/// With what is in its way.
+fn case(view: &mut View<'_>, missing: Missing) -> Option<Case> {
+    let errno = missing.number()?;
+    let in_the_way = in_the_way(view, &missing);
+    let now = match view.answer_to(&as_the_server(missing.address)) {
+        Some((line, Answer::Bound {})) => Some((true, view.cite(line))),
+        Some((line, Answer::NotBound { .. })) => Some((false, view.cite(line))),
+        _ => None,
+    };
+    Some(Case { missing, errno, in_the_way, now })
 }
 
 /// Under policy `next` the log tells of every port that was tried; the asked one is what matters.
@@ -93,12 +110,25 @@ fn classify(case: &Case) -> (Option<&'static str>, Confidence) {
 }
 
 fn addresses(cases: &[&Case]) -> String {
-    let all: Vec<_> = cases.iter().map(|case| case.missing.address.to_string()).collect();
+    let mut all: Vec<_> = cases.iter().map(|case| case.missing.address.to_string()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|address| seen.insert(address.clone()));
     and(&all.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// The ephemeral range where the server ran: by the harness's own look, which may be in another network than its start.
 fn range(view: &View<'_>) -> Option<(u16, u16)> {
-    view.evidence.environment.ephemeral_range
+    match view.answer_to(&Question::EphemeralRange {}) {
+        Some((_, Answer::Range { range, .. })) => Some(*range),
+        _ => view.evidence.environment.ephemeral_range,
+    }
+}
+
+/// `tcp`, `websocket`, or both.
+fn kinds(cases: &[&Case]) -> String {
+    let mut kinds: Vec<_> = cases.iter().map(|case| case.missing.kind.to_string()).collect();
+    kinds.dedup();
+    and(&kinds.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn inside(view: &View<'_>, port: u16) -> Option<(u16, u16)> {
@@ -163,7 +193,7 @@ fn chain(view: &mut View<'_>, cases: &[&Case]) -> Option<Vec<Link>> {
 }
 
 fn summary(view: &mut View<'_>, cases: &[&Case], code: &str) -> String {
-    let kind = cases[0].missing.kind;
+    let kind = kinds(cases);
     let list = addresses(cases);
     let port = cases[0].missing.address.port();
     let held = cases.iter().find_map(|case| case.in_the_way.first());

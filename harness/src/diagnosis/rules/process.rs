@@ -19,6 +19,11 @@ fn programs(view: &View<'_>) -> Vec<String> {
     std::iter::once(SERVER.to_owned()).chain(clients).collect()
 }
 
+/// How a sentence calls a program.
+fn called(process: &str) -> &str {
+    if process == SERVER { "the server" } else { process }
+}
+
 /// Milliseconds from the first observation to a moment.
 fn at_ms(view: &View<'_>, ns: Option<u64>) -> Option<u64> {
     let began = view.evidence.observations.first()?.monotonic_ns;
@@ -53,7 +58,7 @@ fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     let (process, line, end, signal) = ended_by(view, |s| name_of(s).is_some())?;
     let name = name_of(signal)?;
     let id = view.cite(line);
-    let mut chain = vec![link(format!("{process} was ended by {name} ({signal}), and the harness had not asked it to end"), &[id.clone()])?];
+    let mut chain = vec![link(format!("{} was ended by {name} ({signal}), and the harness had not asked it to end", called(&process)), &[id.clone()])?];
     if let Some((log, last)) = view.evidence.log(&process, "stderr").and_then(|log| Some((log, log.lines.last()?))) {
         let said = last.record.as_ref().map_or(last.text.trim(), |r| r.message.as_str());
         chain.push(link(format!("the last line of its log: {said}"), &[view.cite_log(log, last)])?);
@@ -63,7 +68,7 @@ fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         refuted("it ended by itself with an exit code", "the signal of its end", vec![id]),
     ];
     let pid = view.pid(&process).unwrap_or_default();
-    let summary = format!("{process} (pid {pid}) crashed with {name}{}", when(view, &end));
+    let summary = format!("{} (pid {pid}) crashed with {name}{}", called(&process), when(view, &end));
     Some((finding("process.crashed", summary, chain, hypotheses)?, consequences(view, &process, checks)))
 }
 
@@ -71,7 +76,7 @@ fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>
     let (process, line, end, signal) = ended_by(view, |s| [SIGKILL, SIGTERM].contains(&s))?;
     let id = view.cite(line);
     let name = if signal == SIGKILL { "SIGKILL" } else { "SIGTERM" };
-    let chain = vec![link(format!("{process} was ended by {name} ({signal}), which the harness had not sent"), &[id.clone()])?];
+    let chain = vec![link(format!("{} was ended by {name} ({signal}), which the harness had not sent", called(&process)), &[id.clone()])?];
     let hypotheses = vec![
         refuted("it crashed", "the signal of its end is none that a fault of its own brings", vec![id.clone()]),
         hypothesis(
@@ -82,7 +87,8 @@ fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>
         ),
     ];
     let pid = view.pid(&process).unwrap_or_default();
-    let summary = format!("somebody ended {process} (pid {pid}) with {name}{}; the harness did not", when(view, &end));
+    let summary =
+        format!("somebody ended {} (pid {pid}) with {name}{}; the harness did not", called(&process), when(view, &end));
     let mut finding = finding("process.killed_by_third_party", summary, chain, hypotheses)?;
     if signal == SIGKILL {
         finding.confidence = Confidence::Medium; // the kernel sends the same when memory runs out
@@ -107,7 +113,7 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     let (process, line, state) = found.next()?;
     drop(found);
     let id = view.cite(line);
-    let mut chain = vec![link(format!("{process}: {state}"), &[id.clone()])?];
+    let mut chain = vec![link(format!("{}: {state}", called(&process)), &[id.clone()])?];
     let connected = view.first(|o| match o {
         Observation::Connect { address, errno: None, took_us } => Some((*address, *took_us)),
         _ => None,
@@ -131,7 +137,8 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     ];
     let pid = view.pid(&process).unwrap_or_default();
     let effect = if process == SERVER { "it accepts nothing and answers nobody" } else { "it neither sends nor plays" };
-    let summary = format!("{process} (pid {pid}) is stopped (state {}, as after SIGSTOP): {effect}", state.state);
+    let summary =
+        format!("{} (pid {pid}) is stopped (state {}, as after SIGSTOP): {effect}", called(&process), state.state);
     Some((finding("process.stopped", summary, chain, hypotheses)?, consequences(view, &process, checks)))
 }
 

@@ -65,7 +65,7 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
     let mut settled = false;
     if let Some((line, open, limit)) = full {
         settled = u64::from(open) >= limit;
-        chain.push(link(format!("{open} of the server's {limit} descriptors are open"), &[view.cite(line)])?);
+        chain.push(link(format!("the server may open descriptors below {limit}, and {open} are open"), &[view.cite(line)])?);
     }
     let cited = view.cite_log(log, line);
     let often = if times == 1 { String::new() } else { format!(" ({times} times)") };
@@ -83,8 +83,8 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
     }
     let summary = match full {
         Some((_, open, limit)) => format!(
-            "the server has no descriptor left ({open} of {limit} are open): connections to {address} are completed by the \
-             kernel and never answered"
+            "the server has no descriptor left ({open} are open, its limit is {limit}): connections to {address} are \
+             completed by the kernel and never answered"
         ),
         None => format!("the server has no descriptor left ({errno}): connections to {address} are never answered"),
     };

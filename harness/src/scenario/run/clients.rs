@@ -59,6 +59,10 @@ impl Run {
     /// Whether at least one of them is in.
     pub(super) async fn start_clients(&mut self) -> bool {
         for client in self.setup.plan.clients.clone() {
+            if let Some(after) = client.after {
+                self.joined().await;
+                tokio::time::sleep(after.duration()).await;
+            }
             if let Err(why) = self.lay_way(&client).await {
                 self.see(Observation::FaultMissed { fault: "stall".to_owned(), why });
                 return false;
@@ -74,13 +78,18 @@ impl Run {
                 }
             }
         }
+        self.joined().await
+    }
+
+    /// Waits until every client is in or has failed at least once. Whether at least one is in: one that does not join shows
+    /// in its own checks, and the call of the others is still worth watching.
+    async fn joined(&self) -> bool {
         let patience = self.patience();
         let clients = self.children.iter().filter(|(name, _)| *name != SERVER);
         let waits = clients.map(|(_, child)| async {
             let line = child.process.wait_for_line(Stream::Stderr, |line| settled(line).is_some(), patience).await;
             line.is_ok_and(|line| settled(&line.text) == Some(true))
         });
-        // one that does not join shows in its own checks; the call of the others is still worth watching
         futures_util::future::join_all(waits).await.contains(&true)
     }
 

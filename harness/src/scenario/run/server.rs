@@ -147,8 +147,11 @@ impl Run {
                 ListenerKind::Tcp => Transport::Tcp,
                 ListenerKind::WebSocket => Transport::WebSocket,
             };
-            let known = addresses.iter().filter(|a| a.port() != 0).map(|a| (transport, *a));
-            all.extend(known.filter(|one| !self.listeners().contains(one)).collect::<Vec<_>>());
+            let elsewhere = |asked: &SocketAddr| {
+                self.listeners().iter().any(|(t, bound)| *t == transport && bound.ip() == asked.ip())
+            };
+            let known = addresses.iter().filter(|a| a.port() != 0 && !elsewhere(a));
+            all.extend(known.map(|a| (transport, *a)).collect::<Vec<_>>());
         }
         all
     }
