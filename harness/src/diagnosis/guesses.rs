@@ -1,12 +1,10 @@
 //! The six guesses that a person makes first when clients cannot connect. Each is confirmed, ruled out or open, with the
 //! check that decides it; none is left to feeling.
 
-use super::listeners::{Missing, as_the_server, errno, missing};
+use super::listeners::{Missing, all_there, as_the_server, errno, missing, own_listener};
 use super::rules::elsewhere;
 use super::view::{SERVER, View};
-use crate::evidence::{
-    Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question, Status,
-};
+use crate::evidence::{Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question, Status};
 use sidetone::event::Event;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,7 +16,8 @@ pub(super) fn considered(view: &mut View<'_>, checks: &[Check], findings: &[Find
         return Vec::new();
     }
     let missing = missing(view);
-    let facts = Facts { bound: all_bound(view, checks), missing, findings };
+    let bound = all_there(view).filter(|_| missing.is_empty());
+    let facts = Facts { bound, missing, findings };
     vec![
         facts.family(view),
         facts.in_use(view),
@@ -55,15 +54,7 @@ struct Facts<'f> {
     findings: &'f [Finding],
 }
 
-/// The kernel has every listener, and the log tells of no failure.
-fn all_bound(view: &mut View<'_>, checks: &[Check]) -> Option<Vec<EvidenceId>> {
-    let pass = |id: &str| checks.iter().find(|c| c.id == id && c.status == Status::Pass);
-    let kernel = pass("bind.kernel/proc").or_else(|| pass("bind.kernel/netlink"))?;
-    let (asked, failed) = (pass("bind.asked")?, missing(view));
-    failed.is_empty().then(|| kernel.evidence.iter().chain(&asked.evidence).cloned().collect())
-}
-
-const ALL_BOUND: &str = "the kernel has every listener that was asked for";
+const ALL_BOUND: &str = "the kernel had every listener that was asked for";
 
 impl Facts<'_> {
     fn cause(&self, codes: &[&str]) -> Option<&Finding> {
@@ -100,26 +91,24 @@ impl Facts<'_> {
         }
         let port = missing.address.port();
         let ask = |view: &mut View<'_>, ip: IpAddr| {
-            let v6only = ip.is_ipv6().then_some(true);
-            let (line, answer) = view.answer_to(&Question::Bind { address: SocketAddr::new(ip, port), v6only })?;
-            Some((*answer == (Answer::Bound {}), view.cite(line)))
-        };
-        let v4 = ask(view, IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let v6 = ask(view, IpAddr::V6(Ipv6Addr::LOCALHOST));
-        let decided = match (v4, v6) {
-            (Some((a, x)), Some((b, y))) => {
-                let word = |bound: bool| if bound { "can be bound" } else { "cannot" };
-                let by = format!(
-                    "each family by itself, IPv6 with V6ONLY: 127.0.0.1:{port} {}, [::1]:{port} {}",
-                    word(a),
-                    word(b)
-                );
-                ruled_out(by, vec![x, y])
+            if let Some((line, own)) = own_listener(view, ip, port) {
+                return Some((format!("the server itself listens on {own}"), view.cite(line)));
             }
-            _ => ruled_out(
-                format!("the error is {}, not one of a family", name_of(missing)),
-                missing.evidence.clone(),
-            ),
+            let (address, v6only) = (SocketAddr::new(ip, port), ip.is_ipv6().then_some(true));
+            let (line, answer) = view.answer_to(&Question::Bind { address, v6only })?;
+            let word = if *answer == (Answer::Bound {}) { "can be bound" } else { "cannot be bound" };
+            Some((format!("{address} {word}"), view.cite(line)))
+        };
+        let families = if number == errno::EADDRINUSE && port != 0 {
+            ask(view, IpAddr::V4(Ipv4Addr::LOCALHOST)).zip(ask(view, IpAddr::V6(Ipv6Addr::LOCALHOST)))
+        } else {
+            None
+        };
+        let decided = if let Some(((v4, x), (v6, y))) = families {
+            ruled_out(format!("each family by itself, IPv6 with V6ONLY: {v4}, {v6}"), vec![x, y])
+        } else {
+            let by = format!("the error is {}, not one of a family", name_of(missing));
+            ruled_out(by, missing.evidence.clone())
         };
         guess(statement, decided)
     }
@@ -159,7 +148,11 @@ impl Facts<'_> {
         if let Some((missing, _)) = self.failed() {
             let port = missing.address.port();
             let privileged = view.evidence.environment.unprivileged_port_start.map_or_else(String::new, |start| {
-                if port == 0 || port >= start { format!("; ports from {start} on need no privilege") } else { String::new() }
+                if port == 0 || port >= start {
+                    format!("; ports from {start} on need no privilege")
+                } else {
+                    String::new()
+                }
             });
             let by = format!("the error is {}, not EACCES{privileged}", name_of(missing));
             return guess(statement, ruled_out(by, missing.evidence.clone()));
@@ -169,8 +162,15 @@ impl Facts<'_> {
 
     fn configuration(&self, view: &mut View<'_>) -> Hypothesis {
         let statement = "configuration (the address or the port that was asked for)";
-        if let Some(finding) = self.cause(&["bind.address_not_local", "bind.permission_denied", "bind.wildcard_conflict"]) {
-            return guess(statement, confirmed(format!("{} was asked for", asked(view)), Self::cited(finding)));
+        for (code, why) in [
+            ("bind.address_not_local", "an address that this machine does not have"),
+            ("bind.permission_denied", "a port that needs a privilege"),
+            ("bind.wildcard_conflict", "the wildcard of a port that one address has already"),
+        ] {
+            if let (Some(finding), Some((missing, _))) = (self.cause(&[code]), self.failed()) {
+                let by = format!("{} was asked for, {why}", missing.address);
+                return guess(statement, confirmed(by, Self::cited(finding)));
+            }
         }
         if let Some(finding) = self.cause(&["bind.port_taken_by_outgoing", "bind.port_in_time_wait"])
             && let (Some((missing, _)), Some((low, high))) = (self.failed(), view.evidence.environment.ephemeral_range)
@@ -221,6 +221,9 @@ impl Facts<'_> {
             let id = view.cite(line);
             return guess(statement, ruled_out("every connection was accepted and answered", vec![id]));
         }
+        if view.end_of(SERVER).is_some() && self.bound.is_some() {
+            return guess(statement, open("the server had ended before it could be asked"));
+        }
         guess(statement, Self::nothing_known(view))
     }
 
@@ -232,11 +235,16 @@ impl Facts<'_> {
                 statement,
                 match own {
                     Some((line, Answer::NotBound { errno, .. })) if errno.number == number => {
-                        let by = format!("a plain bind of {} by the harness gives the same {}", missing.address, errno.name);
+                        let by =
+                            format!("a plain bind of {} by the harness gives the same {}", missing.address, errno.name);
                         ruled_out(by, vec![view.cite(line)])
                     }
                     _ => {
-                        let by = format!("the error {} comes from the kernel's own {} call", name_of(missing), call_of(missing));
+                        let by = format!(
+                            "the error {} comes from the kernel's own {} call",
+                            name_of(missing),
+                            call_of(missing)
+                        );
                         ruled_out(by, missing.evidence.clone())
                     }
                 },
@@ -250,7 +258,15 @@ impl Facts<'_> {
             let id = view.cite(line);
             return guess(statement, ruled_out("a hello over WebSocket is answered", vec![id]));
         }
-        guess(statement, Self::nothing_known(view))
+        let asked = view.first(|o| matches!(o, Observation::Hello { .. }).then_some(()));
+        guess(
+            statement,
+            match (asked, view.end_of(SERVER)) {
+                (Some(_), _) => open("no hello over WebSocket was answered, for the reason above"),
+                (None, Some(_)) => open("the server had ended before it could be asked"),
+                (None, None) => Self::nothing_known(view),
+            },
+        )
     }
 }
 
@@ -260,13 +276,6 @@ fn name_of(missing: &Missing) -> &str {
 
 fn call_of(missing: &Missing) -> &str {
     missing.failed.as_ref().map_or("bind", |(call, _)| call.as_str())
-}
-
-/// What the server was told, for people.
-fn asked(view: &View<'_>) -> String {
-    let mut all: Vec<_> = view.asked().into_iter().map(|(_, kind, address)| format!("{address} for {kind}")).collect();
-    all.truncate(4);
-    all.join(", ")
 }
 
 /// The harness could bind what somebody was refused at: then it is free, and nothing forbids it.

@@ -2,7 +2,8 @@
 //! says, what the harness found out itself. A log that says nothing, or something else, does not hide a missing listener.
 
 use super::view::{SERVER, View};
-use crate::evidence::{Answer, EvidenceId, Held, Observation, Question, SocketRow};
+use crate::evidence::follow_up::short_command;
+use crate::evidence::{Answer, EvidenceId, Held, Observation, Question, SocketRow, TableSource};
 use sidetone::event::{Errno, Event, Holder, ListenerKind};
 use std::net::{IpAddr, SocketAddr};
 
@@ -103,21 +104,13 @@ pub(super) struct InTheWay {
 impl InTheWay {
     /// `pid 4711 (curl)`, or who else.
     pub(super) fn who(&self) -> String {
-        let command = self.command.as_deref().map(short);
+        let command = self.command.as_deref().map(short_command);
         match (self.pid, &command) {
             (Some(pid), Some(command)) => format!("pid {pid} ({command})"),
             (Some(pid), None) => format!("pid {pid}"),
             (None, _) => "a process that the harness may not see".to_owned(),
         }
     }
-}
-
-/// A command line for a sentence: the program without its folder, not too long. The evidence has all of it.
-fn short(command: &str) -> String {
-    let (program, rest) = command.split_once(' ').map_or((command, ""), |(program, rest)| (program, rest));
-    let program = program.rsplit('/').next().unwrap_or(program);
-    let whole = if rest.is_empty() { program.to_owned() } else { format!("{program} {rest}") };
-    if whole.chars().count() <= 60 { whole } else { whole.chars().take(57).chain("...".chars()).collect() }
 }
 
 /// Whether a socket at `local` stands in the way of a bind to `asked` (an IPv6 one with `IPV6_V6ONLY`).
@@ -178,6 +171,39 @@ fn of_log(holder: &Holder, evidence: &EvidenceId) -> InTheWay {
         since: None,
         evidence: evidence.clone(),
     }
+}
+
+/// The server's own listener on this port that a bind of `ip` would meet: a bind there says nothing about anybody else.
+pub(super) fn own_listener(view: &View<'_>, ip: IpAddr, port: u16) -> Option<(usize, SocketAddr)> {
+    let own = view.pid(SERVER)?;
+    let asked = SocketAddr::new(ip, port);
+    let mut sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| view.can_see(*s));
+    let (line, rows) = sources.find_map(|source| view.table("ready", source).ok())?;
+    let row = rows.iter().find(|r| r.state == "LISTEN" && r.pids.contains(&own) && conflicts(r.local, asked))?;
+    Some((line, row.local))
+}
+
+/// The evidence that the kernel had every listener that the server was asked for when it was ready, if so.
+pub(super) fn all_there(view: &mut View<'_>) -> Option<Vec<EvidenceId>> {
+    let pid = view.pid(SERVER)?;
+    let (ready, tcp, websocket) = view.ready()?;
+    let asked = view.asked();
+    let mut lines = vec![ready];
+    let mut sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| view.can_see(*s));
+    let (table, rows) = sources.find_map(|source| view.table("ready", source).ok())?;
+    lines.push(table);
+    for (line, kind, address) in &asked {
+        let announced = if *kind == ListenerKind::Tcp { tcp } else { websocket };
+        let wanted = |a: &&SocketAddr| a.ip() == address.ip() && (address.port() == 0 || a.port() == address.port());
+        let there = |a: &SocketAddr| rows.iter().any(|r| r.state == "LISTEN" && r.local == *a && r.pids.contains(&pid));
+        if !announced.iter().filter(wanted).any(there) {
+            return None;
+        }
+        lines.push(*line);
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    (!asked.is_empty()).then(|| lines.into_iter().map(|line| view.cite(line)).collect())
 }
 
 /// Names of the clients that were to go to a listener of this kind and, if given, one of these addresses.

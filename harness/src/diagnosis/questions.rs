@@ -1,6 +1,6 @@
 //! What the diagnosis wants to know more: questions whose answers decide between hypotheses. Each comes with its reason.
 
-use super::listeners::{Missing, as_the_server, errno, missing};
+use super::listeners::{Missing, as_the_server, errno, missing, own_listener};
 use super::view::{SERVER, View};
 use crate::evidence::{Answer, Evidence, Ledger, Observation, Question};
 use sidetone::event::Event;
@@ -43,21 +43,32 @@ fn of_missing(view: &View<'_>, missing: &Missing, wanted: &mut Wanted) {
         wanted.ask(Question::Holders { port }, "another listener, an outgoing connection or TIME_WAIT");
         wanted.ask(as_the_server(asked), "still so, or only at that moment; the server or its library, or the system");
     }
-    let number = missing.number().or(match view.answer_to(&as_the_server(asked)) {
+    let own = || match view.answer_to(&as_the_server(asked)) {
         Some((_, Answer::NotBound { errno, .. })) => Some(errno.number),
         _ => None,
-    });
+    };
+    let number = missing.number().or_else(own);
     match number {
         Some(errno::EADDRINUSE) if port == 0 => {
             wanted.ask(Question::EphemeralRange {}, "the range is full, or something else takes all ports");
-            wanted.ask(as_the_server(asked), "still so, or only at that moment; the server or its library, or the system");
+            wanted.ask(
+                as_the_server(asked),
+                "still so, or only at that moment; the server or its library, or the system",
+            );
         }
         Some(errno::EADDRINUSE) => {
             let v4 = |ip: Ipv4Addr| Question::Bind { address: SocketAddr::new(IpAddr::V4(ip), port), v6only: None };
-            let v6 = |ip: Ipv6Addr, only| Question::Bind { address: SocketAddr::new(IpAddr::V6(ip), port), v6only: Some(only) };
-            wanted.ask(v4(Ipv4Addr::LOCALHOST), "the address, or the port on every address");
-            wanted.ask(v4(Ipv4Addr::UNSPECIFIED), "one address, or the wildcard");
-            if view.evidence.environment.ipv6 != Some(false) {
+            let v6 = |ip: Ipv6Addr, only| Question::Bind {
+                address: SocketAddr::new(IpAddr::V6(ip), port),
+                v6only: Some(only),
+            };
+            // where the server itself listens a bind would only meet the server
+            let own = |ip: IpAddr| own_listener(view, ip, port).is_some();
+            if !own(Ipv4Addr::UNSPECIFIED.into()) {
+                wanted.ask(v4(Ipv4Addr::LOCALHOST), "the address, or the port on every address");
+                wanted.ask(v4(Ipv4Addr::UNSPECIFIED), "one address, or the wildcard");
+            }
+            if view.evidence.environment.ipv6 != Some(false) && !own(Ipv6Addr::UNSPECIFIED.into()) {
                 wanted.ask(v6(Ipv6Addr::LOCALHOST, true), "one family, or both");
                 wanted.ask(v6(Ipv6Addr::UNSPECIFIED, true), "one family, or both");
                 wanted.ask(v6(Ipv6Addr::UNSPECIFIED, false), "a conflict between the families (V6ONLY), or not");
@@ -88,7 +99,8 @@ fn elsewhere(view: &View<'_>, asked: SocketAddr) -> Option<SocketAddr> {
     let (low, _) = view.evidence.environment.ephemeral_range?;
     let first = view.evidence.environment.unprivileged_port_start.unwrap_or(1024).max(1024);
     let mut tried = 0;
-    let candidates = (first..low).rev().map(|port| SocketAddr::new(asked.ip(), port)).filter(|a| a.port() != asked.port());
+    let candidates =
+        (first..low).rev().map(|port| SocketAddr::new(asked.ip(), port)).filter(|a| a.port() != asked.port());
     for address in candidates.take(usize::from(TRIES)) {
         match view.answer_to(&as_the_server(address)) {
             Some((_, Answer::NotBound { .. })) => tried += 1,
@@ -132,7 +144,10 @@ fn of_refusals(view: &View<'_>, missing: &[Missing], wanted: &mut Wanted) {
     });
     for (_, address) in refused.into_iter().filter(|(_, a)| missing.iter().all(|m| m.address != *a)).take(4) {
         wanted.ask(as_the_server(address), "nobody listens there, or a filter refuses for a listener");
-        wanted.ask(Question::Holders { port: address.port() }, "nobody listens there, or a filter refuses for a listener");
+        wanted.ask(
+            Question::Holders { port: address.port() },
+            "nobody listens there, or a filter refuses for a listener",
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 use super::view::{SERVER, View};
 use crate::cause::by_code;
 use crate::evidence::{
-    Asked, Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NO_CAUSE, NotChecked, Observation, Recommendation,
-    Status, Verdict,
+    Asked, Check, ClientPlan, Edge, Evidence, Expectation, Finding, Horizon, Impact, NO_CAUSE, NotChecked, Observation,
+    Recommendation, Status, Verdict,
 };
 use sidetone::event::{Family, Transport};
 
@@ -156,7 +156,7 @@ pub fn expectation(evidence: &Evidence, verdict: &Verdict, checks: &[Check], fin
         }
     }
     for id in &plan.expected_pass {
-        expected.push(format!("{id} passed"));
+        expected.push(format!("{id} PASS"));
         match checks.iter().find(|c| c.id == *id) {
             Some(check) if check.status == Status::Pass => {}
             Some(check) => found.push(format!("{id} is {}: {}", check.status.word(), check.message)),
@@ -194,6 +194,18 @@ fn concerns(check: &Check, clients: &[&ClientPlan]) -> bool {
     }
 }
 
+/// Whether these clients joined; if only some did, which.
+fn joined(checks: &[Check], clients: &[&ClientPlan]) -> (Status, Option<String>) {
+    let of = |c: &&ClientPlan| {
+        worst(checks.iter().filter(|check| check.id.starts_with("session.joined") && concerns(check, &[*c])))
+    };
+    let (well, unwell): (Vec<_>, Vec<_>) = clients.iter().partition(|c| of(c) == Status::Pass);
+    let names = |list: &[&&ClientPlan]| and(&list.iter().map(|c| c.name.as_str()).collect::<Vec<_>>());
+    let some = (!well.is_empty() && !unwell.is_empty())
+        .then(|| format!("{} joined, {} did not", names(&well), names(&unwell)));
+    (clients.iter().map(of).max().unwrap_or(Status::Unknown), some)
+}
+
 /// The impact table.
 pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
     let mut rows = Vec::new();
@@ -219,23 +231,19 @@ pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
     for (transport, component) in [(Transport::Tcp, "TCP clients"), (Transport::WebSocket, "WebSocket clients")] {
         let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.transport == transport).collect();
         if !clients.is_empty() {
-            let status = worst(checks.iter().filter(|c| c.id.starts_with("session.joined") && concerns(c, &clients)));
-            row(component, status, "join", "cannot join");
+            let (status, some) = joined(checks, &clients);
+            row(component, status, "join", some.as_deref().unwrap_or("cannot join"));
         }
     }
     if evidence.plan.server.launch && !evidence.plan.server.bind.is_empty() {
-        row(
-            "Browsers",
-            browsers(evidence, checks),
-            "the page and its WebSocket are served",
-            "cut off: the page and its WebSocket come from a port that is not there",
-        );
+        let (status, effect) = browsers(evidence);
+        row("Browsers", status, "the page and its WebSocket are served", &effect);
     }
     for (family, component) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
         let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.family == family).collect();
         if !clients.is_empty() {
-            let status = worst(checks.iter().filter(|c| c.id.starts_with("session.joined") && concerns(c, &clients)));
-            row(component, status, "works", "does not work");
+            let (status, some) = joined(checks, &clients);
+            row(component, status, "works", some.as_deref().unwrap_or("does not work"));
         }
     }
     let has = |prefix: &str| checks.iter().any(|c| c.id.starts_with(prefix));
@@ -270,32 +278,36 @@ pub fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
     rows
 }
 
-/// Browsers are served from the WebSocket's port.
-fn browsers(evidence: &Evidence, checks: &[Check]) -> Status {
+/// Browsers are served from the WebSocket's port, on each address by itself.
+fn browsers(evidence: &Evidence) -> (Status, String) {
     let served = evidence.observations().find_map(|(_, o)| match o {
-        Observation::Ready { websocket, .. } => Some(!websocket.is_empty()),
-        Observation::NotReady { .. } => Some(false),
+        Observation::Ready { websocket, .. } => Some(websocket.as_slice()),
+        Observation::NotReady { .. } => Some(&[]),
         _ => None,
     });
-    let answers = |status: &Option<u16>| status.is_some_and(|s| s < 500);
-    match served {
-        None => Status::Unknown,
-        Some(false) => Status::Fail,
-        Some(true) => {
-            let asked: Vec<_> = evidence
-                .observations()
-                .filter_map(|(_, o)| match o {
-                    Observation::Http { status, .. } => Some(answers(status)),
-                    _ => None,
-                })
-                .collect();
-            match (asked.is_empty(), asked.iter().all(|good| *good)) {
-                (true, _) => worst(checks.iter().filter(|c| c.id == "tcp.connect" && c.status != Status::Pass)),
-                (false, true) => Status::Pass,
-                (false, false) => Status::Fail,
-            }
-        }
+    let Some(served) = served else { return (Status::Unknown, String::new()) };
+    let there = |ip: &&std::net::IpAddr| served.iter().any(|a| a.ip() == **ip);
+    let (on, off): (Vec<_>, Vec<_>) = evidence.plan.server.bind.iter().partition(there);
+    let list = |ips: &[&std::net::IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if on.is_empty() {
+        return (Status::Fail, "cut off: the page and its WebSocket come from a port that is not there".to_owned());
     }
+    if !off.is_empty() {
+        return (Status::Fail, format!("served on {}, cut off on {}", list(&on), list(&off)));
+    }
+    let port = served.first().map(std::net::SocketAddr::port);
+    let answers = evidence.observations().filter_map(|(_, o)| match o {
+        Observation::Http { address, status, .. } if Some(address.port()) == port => Some(status.is_some()),
+        Observation::Connect { address, errno: Some(_), .. } if Some(address.port()) == port => Some(false),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    let status = match (answers.is_empty(), answers.iter().all(|answered| *answered)) {
+        (true, _) => Status::Unknown,
+        (false, true) => Status::Pass,
+        (false, false) => Status::Fail,
+    };
+    (status, "the port is there and does not answer as it should".to_owned())
 }
 
 /// Who was connected to whom.

@@ -1,8 +1,8 @@
 //! The evidence as checks see it: typed look-ups, and citations for what they find.
 
 use crate::evidence::{
-    Answer, Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Question, Side, SocketRow, Status,
-    TableSource,
+    Answer, Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Question, Side,
+    SocketRow, Status, TableSource,
 };
 use sidetone::event::{Event, ListenerKind, Record};
 use std::collections::BTreeMap;
@@ -266,8 +266,8 @@ impl<'a> View<'a> {
 
     /// The LISTEN row of an address at a moment: `Some(None)` is a table that has none, `None` a table that nobody could read.
     pub fn listener_row(&self, moment: &str, address: SocketAddr) -> Option<(usize, Option<&'a SocketRow>)> {
-        let sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| self.can_see(*s));
-        let (line, rows) = sources.filter_map(|source| self.table(moment, source).ok()).next()?;
+        let mut sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| self.can_see(*s));
+        let (line, rows) = sources.find_map(|source| self.table(moment, source).ok())?;
         Some((line, rows.iter().find(|row| row.state == "LISTEN" && row.local == address)))
     }
 }

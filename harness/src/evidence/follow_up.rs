@@ -169,9 +169,18 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A command line for a sentence: the program without its folder, at most 60 characters. The evidence has all of it.
+pub fn short_command(command: &str) -> String {
+    let (program, rest) = command.split_once(' ').map_or((command, ""), |(program, rest)| (program, rest));
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let whole = if rest.is_empty() { program.to_owned() } else { format!("{program} {rest}") };
+    if whole.chars().count() <= 60 { whole } else { whole.chars().take(57).chain("...".chars()).collect() }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.socket.pids.first(), &self.command) {
+        let command = self.command.as_deref().map(short_command);
+        match (self.socket.pids.first(), &command) {
             (Some(pid), Some(command)) => write!(f, "pid {pid} ({command})")?,
             (Some(pid), None) => write!(f, "pid {pid}")?,
             (None, _) if self.socket.inode == 0 => f.write_str("no process")?,

@@ -183,13 +183,13 @@ fn expectation(expectation: &Expectation, observed: Status) -> Option<String> {
     let told = match expectation {
         Expectation::None => return None,
         Expectation::Met { expected } if observed == Status::Pass => {
-            format!("As expected: {expected} had to be found, and was.")
+            format!("As expected: {expected}. All of it was found.")
         }
         Expectation::Met { expected } => {
-            format!("As expected: {expected} had to be found, and was; this {} counts as a pass.", observed.word())
+            format!("As expected: {expected}. All of it was found, so this {} counts as a pass.", observed.word())
         }
         Expectation::Unmet { expected, found } => {
-            format!("NOT as expected: {expected} had to be found; found: {found}.")
+            format!("NOT as expected: {expected}; found: {found}.")
         }
     };
     Some(hanging("", &clean::sentence(&told)))

@@ -328,7 +328,9 @@ fn check(plan: &Plan) -> Result<(), String> {
     faults(plan)?;
     expectation(plan)?;
     if !plan.server.launch && (plan.server.port == 0 || plan.server.websocket_port == 0) {
-        return Err("server: with launch = false give port and websocket_port, so that clients know where to go".to_owned());
+        return Err(
+            "server: with launch = false give port and websocket_port, so that clients know where to go".to_owned()
+        );
     }
     for port in ports(&plan.server.args) {
         port?;
@@ -370,7 +372,9 @@ fn faults(plan: &Plan) -> Result<(), String> {
                     format!("fault {kind}: {signal:?} is no signal, for instance SIGSTOP, SIGKILL or SIGSEGV")
                 })?;
                 if after.is_none() && process != "server" {
-                    return Err(format!("fault {kind}: {process} is a client; say how long after all have joined: after = \"500ms\""));
+                    return Err(format!(
+                        "fault {kind}: {process} is a client; say how long after all have joined: after = \"500ms\""
+                    ));
                 }
             }
             Fault::Pause { process, hold, every } => {
@@ -404,7 +408,11 @@ fn faults(plan: &Plan) -> Result<(), String> {
 }
 
 fn shorter(kind: &str, hold: Millis, every: Millis) -> Result<(), String> {
-    if hold.0 > 0 && hold < every { Ok(()) } else { Err(format!("fault {kind}: hold must be more than 0 and less than every")) }
+    if hold.0 > 0 && hold < every {
+        Ok(())
+    } else {
+        Err(format!("fault {kind}: hold must be more than 0 and less than every"))
+    }
 }
 
 /// Whether what is expected can be found at all.

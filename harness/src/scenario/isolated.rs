@@ -62,7 +62,8 @@ async fn elsewhere(setup: &Setup, interrupt: impl Future<Output = String>) -> Re
     };
     read.map_err(failed("read"))?;
     let status = child.wait().await.map_err(failed("wait"))?;
-    serde_json::from_slice(&text).map_err(|e| format!("the harness of the private network ended with {status} and said nothing usable: {e}"))
+    serde_json::from_slice(&text)
+        .map_err(|e| format!("the harness of the private network ended with {status} and said nothing usable: {e}"))
 }
 
 /// Evidence of a run that did not happen.
@@ -74,7 +75,11 @@ fn unknown(setup: Setup, why: &str) -> Evidence {
         plan: setup.plan,
         environment: Environment::default(),
         logs: Vec::new(),
-        observations: vec![Observed { time: crate::clock::now_rfc3339(), monotonic_ns: crate::clock::monotonic_ns(), what }],
+        observations: vec![Observed {
+            time: crate::clock::now_rfc3339(),
+            monotonic_ns: crate::clock::monotonic_ns(),
+            what,
+        }],
         artefacts: std::collections::BTreeMap::new(),
     }
 }
@@ -83,7 +88,8 @@ fn unknown(setup: Setup, why: &str) -> Evidence {
 pub fn main() -> ExitCode {
     let mut first = String::new();
     let read = std::io::stdin().lock().read_line(&mut first);
-    let Ok(mut setup) = read.map_err(|e| e.to_string()).and_then(|_| serde_json::from_str::<Setup>(&first).map_err(|e| e.to_string()))
+    let Ok(mut setup) =
+        read.map_err(|e| e.to_string()).and_then(|_| serde_json::from_str::<Setup>(&first).map_err(|e| e.to_string()))
     else {
         return complain("isolated: this subcommand is for the harness's own use");
     };

@@ -148,6 +148,7 @@ fn every_observation_has_its_sentence() {
             signal: Some(11),
             by_harness: false,
             core_dumped: true,
+            ended_ns: None,
         },
         Observation::ProcessExited {
             process: process(),
@@ -156,6 +157,7 @@ fn every_observation_has_its_sentence() {
             signal: None,
             by_harness: true,
             core_dumped: false,
+            ended_ns: None,
         },
         Observation::StillRunning { process: process(), pid: 7, waited_ms: 2000 },
         Observation::Orphans { process: process(), pids: vec![8, 9] },

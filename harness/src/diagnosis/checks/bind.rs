@@ -65,9 +65,15 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
     }
     if !healed.is_empty() {
         let ids = healed.iter().map(|(log, line, ..)| view.cite_log(log, line)).collect();
-        let told: Vec<_> =
-            healed.iter().map(|(_, _, kind, asked, port)| format!("{kind}: port {asked} was taken, {port} is used")).collect();
-        return vec![check.warn(told.join("; "), ids, "see that clients are told the real port, or free the asked one")];
+        let told: Vec<_> = healed
+            .iter()
+            .map(|(_, _, kind, asked, port)| format!("{kind}: port {asked} was taken, {port} is used"))
+            .collect();
+        return vec![check.warn(
+            told.join("; "),
+            ids,
+            "see that clients are told the real port, or free the asked one",
+        )];
     }
     let changed = view.events(SERVER, |e| match e {
         Event::ListenerFamilyUnavailable { .. } => Some(e.message()),
@@ -89,7 +95,9 @@ pub(super) fn no_failure(view: &mut View<'_>) -> Vec<Check> {
 pub(super) fn failure_told(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("bind.failure_told", Layer::Log, Side::Server, "a failed bind is told in one clear line");
     let failed = view.events(SERVER, |e| match e {
-        Event::ListenerBindFailed { address, errno, remedy, .. } => Some((*address, errno.name.clone(), remedy.clone())),
+        Event::ListenerBindFailed { address, errno, remedy, .. } => {
+            Some((*address, errno.name.clone(), remedy.clone()))
+        }
         _ => None,
     });
     if failed.is_empty() {

@@ -83,7 +83,7 @@ pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
             let word = said.as_ref().and_then(|v| v.get("status")?.as_str());
             Some(match (status, word, error) {
                 (Some(200), Some("ok"), _) => Ok(format!("{address} in {took_us} us")),
-                (Some(200), Some(word), _) => Err(format!("{address} says {word:?}: {}", body.trim())),
+                (Some(200), Some(word), _) => Err(format!("{address} says {word:?}{}", missing_by(said.as_ref()))),
                 (Some(status), _, _) => Err(format!("{address} answers {status}: {}", body.trim())),
                 (None, _, error) => Err(format!("{address}: {}", error.as_deref().unwrap_or("no answer"))),
             })
@@ -94,6 +94,14 @@ pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
         return vec![check.skip("needs a TCP connection")];
     }
     together(check, view, found, "ask /healthz by hand; `degraded` lists what is missing")
+}
+
+/// What `/healthz` says is missing, each without its reason: the log and the kernel tell that better.
+fn missing_by(said: Option<&serde_json::Value>) -> String {
+    let list = said.and_then(|v| v.get("degraded")?.as_array());
+    let short = |one: &serde_json::Value| one.as_str().map(|s| s.split(": ").next().unwrap_or(s).to_owned());
+    let told: Vec<_> = list.into_iter().flatten().filter_map(short).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) }
 }
 
 /// Each accept loop answers a hello.

@@ -40,6 +40,11 @@ fn healed(view: &View<'_>, event: &Event) -> bool {
     fell_back.iter().any(|(_, _, kind)| kind == listener)
 }
 
+/// Up to the first semicolon: what helps against it is in the finding.
+fn first_sentence(message: &str) -> &str {
+    message.split("; ").next().unwrap_or(message)
+}
+
 /// No event of level ERROR.
 pub(super) fn no_errors(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("log.no_errors", Layer::Log, Side::Server, "no event of level ERROR");
@@ -53,8 +58,13 @@ pub(super) fn no_errors(view: &mut View<'_>) -> Vec<Check> {
     let Some((log, _, first)) = found.first() else {
         return vec![check.pass("none", vec![])];
     };
-    let message =
-        format!("{} of them; the first, of {}: {}: {}", found.len(), log.process, first.event.name(), first.message);
+    let message = format!(
+        "{} of them; the first, of {}: {}: {}",
+        found.len(),
+        log.process,
+        first.event.name(),
+        first_sentence(&first.message)
+    );
     let ids = found.iter().take(5).map(|(log, line, _)| view.cite_log(log, line)).collect();
     vec![check.fail(message, ids, "read the events around it")]
 }

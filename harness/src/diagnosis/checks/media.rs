@@ -28,15 +28,15 @@ impl Sending {
     pub(in crate::diagnosis) fn only_silence(&self) -> bool {
         self.keep_alives >= self.packets && self.energy.is_none_or(|energy| energy <= f64::EPSILON)
     }
+}
 
-    /// What the server counted at the end of the session: where it says so, and the packets.
-    pub(in crate::diagnosis) fn at_server<'a>(&self, view: &View<'a>, name: &str) -> Option<(&'a Log, &'a LogLine, u64)> {
-        let left = view.events(SERVER, |e| match e {
-            Event::SessionLeft { name: n, inbound, .. } if n == name => Some(inbound.packets_received),
-            _ => None,
-        });
-        left.into_iter().next()
-    }
+/// What the server counted of a sender at the end of its session: where it says so, and the packets.
+pub(in crate::diagnosis) fn at_server<'a>(view: &View<'a>, name: &str) -> Option<(&'a Log, &'a LogLine, u64)> {
+    let left = view.events(SERVER, |e| match e {
+        Event::SessionLeft { name: n, inbound, .. } if n == name => Some(inbound.packets_received),
+        _ => None,
+    });
+    left.into_iter().next()
 }
 
 /// What a client sent, if it printed its statistics.
@@ -59,7 +59,8 @@ pub(in crate::diagnosis) fn sending(view: &View<'_>, client: &ClientPlan) -> Opt
 /// Each who is to be heard sends sound.
 pub(super) fn sends(view: &mut View<'_>) -> Vec<Check> {
     let clients = &view.evidence.plan.clients;
-    let heard: Vec<_> = view.started_clients().into_iter().filter(|c| clients.iter().any(|o| o.hears.contains(&c.name))).collect();
+    let heard: Vec<_> =
+        view.started_clients().into_iter().filter(|c| clients.iter().any(|o| o.hears.contains(&c.name))).collect();
     heard.into_iter().map(|client| sends_one(view, client)).collect()
 }
 
@@ -76,7 +77,11 @@ fn sends_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
     let ids = vec![view.cite(sent.line)];
     let Sending { packets, keep_alives, .. } = sent;
     if packets == 0 {
-        return check.fail("0 packets of sound were sent", ids, format!("give {name} a microphone (--mic), or unmute it"));
+        return check.fail(
+            "0 packets of sound were sent",
+            ids,
+            format!("give {name} a microphone (--mic), or unmute it"),
+        );
     }
     if sent.only_silence() {
         let energy = if sent.energy.is_some() { "; what the microphone delivered has no energy at all" } else { "" };
@@ -186,7 +191,8 @@ fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
     let level = |db: f64| if db <= SILENCE { "not at all".to_owned() } else { format!("at {db:.1} dBFS") };
     let missing = hearing.missing.iter().map(|(name, hz, db)| format!("does not hear {name}: {hz} Hz {}", level(*db)));
     let expects_tones = tones_heard(view, client).next().is_some();
-    let nothing = (hearing.silent && !expects_tones).then(|| format!("hears nothing of {}", client.hears.join(" and ")));
+    let nothing =
+        (hearing.silent && !expects_tones).then(|| format!("hears nothing of {}", client.hears.join(" and ")));
     let problems: Vec<_> = own.into_iter().chain(missing).chain(nothing).collect();
     if problems.is_empty() {
         let told = if hearing.told.is_empty() { hearing.heard } else { hearing.told.join(", ") };

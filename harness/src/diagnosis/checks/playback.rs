@@ -240,7 +240,8 @@ pub(super) fn filling(view: &mut View<'_>) -> Vec<Check> {
         let check = draft(format!("media.filling/{}", client.name), Layer::Media, Side::Client, title);
         let mut ids = vec![view.cite_log(log, line)];
         let playing = view.events(&client.name, |e| matches!(e, Event::AudioPlaying { .. }).then_some(()));
-        let message = format!("{got} of {expected} samples in callback {callback}: the buffer was filling, no sound was lost");
+        let message =
+            format!("{got} of {expected} samples in callback {callback}: the buffer was filling, no sound was lost");
         checks.push(match playing.first() {
             Some((log, line, ())) => {
                 ids.push(view.cite_log(log, line));

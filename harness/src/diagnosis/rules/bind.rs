@@ -7,7 +7,8 @@ use crate::diagnosis::listeners::{
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{
-    Answer, Check, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation, Question,
+    Answer, Check, Confidence, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Link, Observation,
+    Question,
 };
 use sidetone::event::ListenerKind;
 use std::net::SocketAddr;
@@ -38,8 +39,7 @@ struct Case {
 
 fn of_kind(view: &mut View<'_>, checks: &[Check], kind: ListenerKind) -> Option<(Finding, Vec<String>)> {
     let of = |view: &mut View<'_>, kind: ListenerKind| {
-        let all: Vec<Missing> =
-            missing(view).into_iter().filter(|m| m.kind == kind && m.number().is_some()).collect();
+        let all: Vec<Missing> = missing(view).into_iter().filter(|m| m.kind == kind && m.number().is_some()).collect();
         first_ports(all).into_iter().filter_map(|missing| case(view, missing)).collect::<Vec<_>>()
     };
     let mut cases = of(view, kind);
@@ -124,72 +124,111 @@ fn range(view: &View<'_>) -> Option<(u16, u16)> {
     }
 }
 
-/// `tcp`, `websocket`, or both.
+/// `TCP`, `WebSocket`, or both.
 fn kinds(cases: &[&Case]) -> String {
-    let mut kinds: Vec<_> = cases.iter().map(|case| case.missing.kind.to_string()).collect();
+    let mut kinds: Vec<_> = cases.iter().map(|case| named(case.missing.kind)).collect();
     kinds.dedup();
-    and(&kinds.iter().map(String::as_str).collect::<Vec<_>>())
+    and(&kinds)
 }
 
 fn inside(view: &View<'_>, port: u16) -> Option<(u16, u16)> {
     range(view).filter(|(low, high)| (*low..=*high).contains(&port))
 }
 
-/// From who holds it to what the server got.
+/// From who holds it to what the server got; what is alike of several addresses is one link.
 fn chain(view: &mut View<'_>, cases: &[&Case]) -> Option<Vec<Link>> {
-    let mut chain = Vec::new();
     let port = cases.first()?.missing.address.port();
-    for case in cases {
-        let Some(held) = case.in_the_way.first() else { continue };
-        let since = held.since.as_ref().map_or_else(String::new, |since| format!(" (running since {since})"));
-        let what = match (held.state.as_str(), held.remote) {
-            ("LISTEN", _) => format!("{}{since} listens on {}", held.who(), held.local),
-            ("TIME_WAIT", Some(remote)) => {
-                format!("{} -> {remote} is in TIME_WAIT: what remains of a closed connection, and no process holds it", held.local)
+    let mut chain = Grouped::default();
+    for held in cases.iter().filter_map(|case| case.in_the_way.first()) {
+        let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {since},"));
+        let (who, local) = (held.who(), held.local.to_string());
+        match (held.state.as_str(), held.remote) {
+            ("LISTEN", _) => chain.add(format!("{who}{since} listens on"), local, "", &held.evidence),
+            ("TIME_WAIT", _) => {
+                let after = "in TIME_WAIT: what remains of a closed connection, which no process holds";
+                chain.add("the kernel has".to_owned(), local, after, &held.evidence);
             }
-            ("TIME_WAIT", None) => format!("{} is in TIME_WAIT, and no process holds it", held.local),
             (state, Some(remote)) => {
-                format!("{}{since} has the connection {} -> {remote} ({state}): the port is its local end", held.who(), held.local)
+                let connection = format!("{local} -> {remote} ({state})");
+                let after = ": the port is its local end";
+                chain.add(format!("{who}{since} has the connection"), connection, after, &held.evidence);
             }
-            (state, None) => format!("{}{since} holds {} ({state})", held.who(), held.local),
-        };
-        let link = link(what, &[held.evidence.clone()])?;
-        if !chain.contains(&link) {
-            chain.push(link);
+            (_, None) => chain.add(format!("{who}{since} holds"), local, "", &held.evidence),
         }
     }
     if let Some((line, Answer::Range { range: (low, high), taken })) = view.answer_to(&Question::EphemeralRange {}) {
         let size = u32::from(*high).saturating_sub(u32::from(*low)) + 1;
-        chain.push(link(format!("{taken} of the {size} ports of the ephemeral range {low}-{high} are taken"), &[view.cite(line)])?);
+        let range = format!("{taken} of the {size} ports of the ephemeral range {low}-{high}");
+        chain.add(String::new(), range, "are taken", &view.cite(line));
     }
     for case in cases {
         let (call, errno) = case.missing.failed.as_ref()?;
-        let who = if case.missing.told { "the server's" } else { "the server's log does not say so, and the harness's own" };
-        let kind = case.missing.kind;
-        let evidence: Vec<_> = case.missing.evidence.clone();
-        chain.push(link(format!("{who} {call} of {} for {kind} fails with {errno}", case.missing.address), &evidence)?);
+        let who =
+            if case.missing.told { "the server's" } else { "the server's log does not say so, and the harness's own" };
+        let kind = named(case.missing.kind);
+        for evidence in &case.missing.evidence {
+            let (before, after) = (format!("{who} {call} for {kind} of"), format!("fails with {errno}"));
+            chain.add(before, case.missing.address.to_string(), &after, evidence);
+        }
     }
     for case in cases {
+        let address = case.missing.address.to_string();
         match &case.now {
             Some((false, id)) if case.missing.told => {
-                let text = format!("a bind of {} by the harness itself fails too", case.missing.address);
-                chain.push(link(text, &[id.clone()])?);
+                chain.add("the harness's own bind of".to_owned(), address, "fails too", id);
             }
-            Some((true, id)) => {
-                let text = format!("by now {} can be bound: whoever held it has let go", case.missing.address);
-                chain.push(link(text, &[id.clone()])?);
+            Some((true, id)) if case.errno == errno::EADDRINUSE => {
+                chain.add("by now".to_owned(), address, "can be bound: whoever held it has let go", id);
             }
             _ => {}
         }
     }
     if let Some((low, high)) = inside(view, port)
-        && cases.iter().any(|case| case.in_the_way.iter().any(|h| h.state != "LISTEN"))
-        && let Some(held) = cases.iter().find_map(|case| case.in_the_way.first())
+        && let Some(held) = cases.iter().find_map(|case| case.in_the_way.first()).filter(|h| h.state != "LISTEN")
     {
-        let text = format!("{port} lies inside the ephemeral range {low}-{high}, from which outgoing connections take their ports");
-        chain.push(link(text, &[held.evidence.clone()])?);
+        let text =
+            format!("lies inside the ephemeral range {low}-{high}, from which outgoing connections take their ports");
+        chain.add(String::new(), port.to_string(), &text, &held.evidence);
     }
-    Some(chain)
+    chain.links()
+}
+
+/// Statements that differ in one word only.
+#[derive(Default)]
+struct Grouped(Vec<(String, Vec<String>, String, Vec<EvidenceId>)>);
+
+impl Grouped {
+    fn add(&mut self, before: String, word: String, after: &str, evidence: &EvidenceId) {
+        let known = self.0.iter().position(|(b, _, a, _)| *b == before && a == after);
+        let at = known.unwrap_or_else(|| {
+            self.0.push((before, Vec::new(), after.to_owned(), Vec::new()));
+            self.0.len() - 1
+        });
+        let group = &mut self.0[at];
+        if !group.1.contains(&word) {
+            group.1.push(word);
+        }
+        if !group.3.contains(evidence) {
+            group.3.push(evidence.clone());
+        }
+    }
+
+    fn links(self) -> Option<Vec<Link>> {
+        let said = |(before, words, after, evidence): (String, Vec<String>, String, Vec<EvidenceId>)| {
+            let words = and(&words.iter().map(String::as_str).collect::<Vec<_>>());
+            let after = if after.is_empty() || after.starts_with(':') { after } else { format!(" {after}") };
+            link(format!("{before} {words}{after}").trim(), &evidence)
+        };
+        self.0.into_iter().map(said).collect()
+    }
+}
+
+/// As people write it.
+const fn named(kind: ListenerKind) -> &'static str {
+    match kind {
+        ListenerKind::Tcp => "TCP",
+        ListenerKind::WebSocket => "WebSocket",
+    }
 }
 
 fn summary(view: &mut View<'_>, cases: &[&Case], code: &str) -> String {
@@ -211,20 +250,25 @@ fn summary(view: &mut View<'_>, cases: &[&Case], code: &str) -> String {
         }
         ("bind.port_taken_by_outgoing", Some(held)) => {
             let to = held.remote.map_or_else(String::new, |remote| format!(" {} -> {remote}", held.local));
-            let lies = inside(view, port)
-                .map_or_else(String::new, |(low, high)| format!("; {port} lies inside the ephemeral range {low}-{high}"));
+            let lies = inside(view, port).map_or_else(String::new, |(low, high)| {
+                format!("; {port} lies inside the ephemeral range {low}-{high}")
+            });
             format!("{} holds the port as the local end of an outgoing connection{to}{lies}", held.who())
         }
         ("bind.bound_not_listening", _) => {
             "a socket that no table shows is bound there and does not listen; no process can be named".to_owned()
         }
         ("bind.permission_denied", _) => match view.evidence.environment.unprivileged_port_start {
-            Some(start) if port < start => format!("ports below {start} need CAP_NET_BIND_SERVICE, which the server lacks"),
+            Some(start) if port < start => {
+                format!("ports below {start} need CAP_NET_BIND_SERVICE, which the server lacks")
+            }
             _ => "a security policy denies it".to_owned(),
         },
         ("bind.address_not_local", _) => format!("{} is no address of this machine", cases[0].missing.address.ip()),
         ("bind.ephemeral_range_exhausted", _) => match range(view) {
-            Some((low, high)) => format!("any free port was asked for, and none of the ephemeral range {low}-{high} is free"),
+            Some((low, high)) => {
+                format!("any free port was asked for, and none of the ephemeral range {low}-{high} is free")
+            }
             None => "any free port was asked for, and none is free".to_owned(),
         },
         _ => cases[0].missing.failed.as_ref().map_or_else(String::new, |(_, errno)| errno.to_string()),
@@ -250,12 +294,18 @@ fn effect(view: &mut View<'_>, cases: &[&Case]) -> String {
     }
     let whole = view.evidence.plan.server.bind.len() == cases.len();
     match (kind, whole) {
-        (ListenerKind::WebSocket, true) => "; TCP clients are served, WebSocket clients and browsers are cut off".to_owned(),
+        (ListenerKind::WebSocket, true) => {
+            "; TCP clients are served, WebSocket clients and browsers are cut off".to_owned()
+        }
         (ListenerKind::Tcp, true) => "; WebSocket clients and browsers are served, TCP clients are cut off".to_owned(),
         (_, false) => {
             let families: Vec<_> =
                 cases.iter().map(|c| sidetone::event::Family::of(&c.missing.address).to_string()).collect();
-            format!("; {kind} is cut off over {}", and(&families.iter().map(String::as_str).collect::<Vec<_>>()))
+            let who = match kind {
+                ListenerKind::Tcp => "TCP clients are",
+                ListenerKind::WebSocket => "WebSocket clients and browsers are",
+            };
+            format!("; {who} cut off over {}", and(&families.iter().map(String::as_str).collect::<Vec<_>>()))
         }
     }
 }
@@ -301,23 +351,34 @@ fn hypotheses(view: &mut View<'_>, case: &Case, code: &str) -> Vec<Hypothesis> {
         }));
     }
     if code == "bind.address_not_local" {
-        let any: SocketAddr = if asked.is_ipv4() { ([127, 0, 0, 1], 0).into() } else { ([0, 0, 0, 0, 0, 0, 0, 1], 0).into() };
+        let any: SocketAddr =
+            if asked.is_ipv4() { ([127, 0, 0, 1], 0).into() } else { ([0, 0, 0, 0, 0, 0, 0, 1], 0).into() };
         if let Some((line, answer)) = view.answer_to(&as_the_server(any)) {
             let state = if *answer == (Answer::Bound {}) { HypothesisState::Refuted } else { HypothesisState::Open };
             let id = view.cite(line);
             let family = sidetone::event::Family::of(&asked);
-            all.push(hypothesis(state, &format!("{family} is switched off"), format!("a bind of {any} by the harness"), vec![id]));
+            all.push(hypothesis(
+                state,
+                &format!("{family} is switched off"),
+                format!("a bind of {any} by the harness"),
+                vec![id],
+            ));
         }
     }
     all
 }
 
 /// The attempt at a port outside the ephemeral range.
-pub(in crate::diagnosis) fn elsewhere(view: &mut View<'_>, asked: SocketAddr) -> Option<(SocketAddr, bool, EvidenceId)> {
+pub(in crate::diagnosis) fn elsewhere(
+    view: &mut View<'_>,
+    asked: SocketAddr,
+) -> Option<(SocketAddr, bool, EvidenceId)> {
     let (low, _) = range(view)?;
     let found = view.answers(|question, answer| match (question, answer) {
         (Question::Bind { address, .. }, Answer::Bound {} | Answer::NotBound { .. })
-            if address.ip() == asked.ip() && (1024..low).contains(&address.port()) && address.port() != asked.port() =>
+            if address.ip() == asked.ip()
+                && (1024..low).contains(&address.port())
+                && address.port() != asked.port() =>
         {
             Some((*address, *answer == (Answer::Bound {})))
         }

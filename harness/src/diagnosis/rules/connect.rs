@@ -39,7 +39,10 @@ fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         let after = end.ended_ns.map_or(0, |ns| at_ns.saturating_sub(ns) / 1_000_000);
         chain.push(link(format!("the harness sent {signal} to the server (pid {pid})"), &[view.cite(sent_line)])?);
         chain.push(link("the server ended as it had been asked to", &[view.cite(end_line)])?);
-        chain.push(link(format!("{address} refuses connections {after} ms after that"), &[refusal.clone()])?);
+        chain.push(link(
+            format!("{address} refuses connections {after} ms after that"),
+            std::slice::from_ref(&refusal),
+        )?);
         let summary = format!(
             "{address} refuses connections because the harness itself had ended the server (pid {pid}, {signal}) {after} ms \
              before: nothing failed to bind"
@@ -50,7 +53,7 @@ fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         let launched = view.pid(SERVER).is_some();
         let table = view.cite(table_line);
         chain.push(link(format!("no socket listens on {address}"), &[table])?);
-        chain.push(link(format!("{address} refuses connections"), &[refusal.clone()])?);
+        chain.push(link(format!("{address} refuses connections"), std::slice::from_ref(&refusal))?);
         let who = if launched { "" } else { ": no server was started" };
         let summary = format!("nothing listens on {address}{who}");
         let follows: Vec<_> = if launched {
@@ -74,10 +77,15 @@ fn why_not(view: &mut View<'_>, address: SocketAddr, refusal: &EvidenceId) -> Ve
         Some((line, Answer::Bound {})) => {
             refuted(holder, "the harness could bind the same address", vec![view.cite(line)])
         }
-        Some((line, _)) => {
-            hypothesis(HypothesisState::Open, holder, "a bind of the same address by the harness", vec![view.cite(line)])
+        Some((line, _)) => hypothesis(
+            HypothesisState::Open,
+            holder,
+            "a bind of the same address by the harness",
+            vec![view.cite(line)],
+        ),
+        None => {
+            hypothesis(HypothesisState::Open, holder, "a bind of the same address by the harness, not made", vec![])
         }
-        None => hypothesis(HypothesisState::Open, holder, "a bind of the same address by the harness, not made", vec![]),
     };
     let filter = "a filter refuses for a listener that is there";
     let filtered = match view.answer_to(&Question::Holders { port: address.port() }) {

@@ -48,7 +48,8 @@ fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         chain.push(link(format!("a second browse of {waited_ms} ms found nothing either"), &[view.cite(*line)])?);
     }
     let looks = if again.is_empty() { "a browse finds" } else { "two browses find" };
-    let summary = format!("the log says that the server announced itself by mDNS, and {looks} nothing: nobody will discover it");
+    let summary =
+        format!("the log says that the server announced itself by mDNS, and {looks} nothing: nobody will discover it");
     let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
     finding.confidence = if again.is_empty() { Confidence::Medium } else { Confidence::High };
     Some((finding, vec![browse.id]))

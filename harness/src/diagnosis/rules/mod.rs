@@ -19,9 +19,7 @@ pub(super) use bind::elsewhere;
 
 use super::view::View;
 use crate::cause::by_code;
-use crate::evidence::{
-    Check, Confidence, EvidenceId, Finding, Fix, Hypothesis, HypothesisState, Link, Status,
-};
+use crate::evidence::{Check, Confidence, EvidenceId, Finding, Fix, Hypothesis, HypothesisState, Link, Status};
 
 /// Finds one cause, and says by their ids which checks it explains.
 type Rule = fn(&mut View<'_>, &[Check]) -> Option<(Finding, Vec<String>)>;
@@ -83,7 +81,12 @@ fn link(statement: impl Into<String>, evidence: &[EvidenceId]) -> Option<Link> {
     Some(Link::new(statement, first.clone(), more.iter().cloned()))
 }
 
-fn hypothesis(state: HypothesisState, statement: &str, decided_by: impl Into<String>, evidence: Vec<EvidenceId>) -> Hypothesis {
+fn hypothesis(
+    state: HypothesisState,
+    statement: &str,
+    decided_by: impl Into<String>,
+    evidence: Vec<EvidenceId>,
+) -> Hypothesis {
     Hypothesis { statement: statement.to_owned(), state, decided_by: decided_by.into(), evidence }
 }
 

@@ -15,7 +15,8 @@ fn runs_dry(view: &View<'_>, checks: &[Check], by_callback: bool) -> Vec<(String
     let found = clients.filter_map(|client| {
         let check = failed.iter().find(|c| c.id == format!("media.underrun/{}", client.name))?;
         let dry = dry(view, &client.name)?;
-        (dry.missing() > 0 && dry.mostly_by_callback() == by_callback).then(|| (client.name.clone(), dry, (*check).clone()))
+        (dry.missing() > 0 && dry.mostly_by_callback() == by_callback)
+            .then(|| (client.name.clone(), dry, (*check).clone()))
     });
     found.collect()
 }
@@ -36,11 +37,15 @@ fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<
         chain.push(link(check.message.clone(), &check.evidence)?);
     }
     let stats = view.cite(dry.line);
-    let late = format!("{} of {name}'s {} callbacks came more than 1.5 periods after the one before", dry.late_callbacks, dry.callbacks);
-    chain.push(link(late, &[stats.clone()])?);
+    let late = format!(
+        "{} of {name}'s {} callbacks came more than 1.5 periods after the one before",
+        dry.late_callbacks, dry.callbacks
+    );
+    chain.push(link(late, std::slice::from_ref(&stats))?);
     let hypotheses = vec![refuted(
         "the data came late",
-        format!("the samples missing by cause: {} by late callbacks, {} by late data", dry.by_callback, dry.by_data).as_str(),
+        format!("the samples missing by cause: {} by late callbacks, {} by late data", dry.by_callback, dry.by_data)
+            .as_str(),
         vec![stats],
     )];
     let summary = format!(

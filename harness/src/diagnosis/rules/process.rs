@@ -45,7 +45,7 @@ fn consequences(view: &View<'_>, process: &str, checks: &[Check]) -> Vec<String>
     explained
 }
 
-fn ended_by<'v>(view: &View<'v>, wanted: impl Fn(i32) -> bool) -> Option<(String, usize, End, i32)> {
+fn ended_by(view: &View<'_>, wanted: impl Fn(i32) -> bool) -> Option<(String, usize, End, i32)> {
     programs(view).into_iter().find_map(|process| {
         let (line, end) = view.end_of(&process)?;
         let signal = end.signal.filter(|s| wanted(*s) && !end.by_harness)?;
@@ -58,13 +58,20 @@ fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     let (process, line, end, signal) = ended_by(view, |s| name_of(s).is_some())?;
     let name = name_of(signal)?;
     let id = view.cite(line);
-    let mut chain = vec![link(format!("{} was ended by {name} ({signal}), and the harness had not asked it to end", called(&process)), &[id.clone()])?];
+    let mut chain = vec![link(
+        format!("{} was ended by {name} ({signal}), and the harness had not asked it to end", called(&process)),
+        std::slice::from_ref(&id),
+    )?];
     if let Some((log, last)) = view.evidence.log(&process, "stderr").and_then(|log| Some((log, log.lines.last()?))) {
-        let said = last.record.as_ref().map_or(last.text.trim(), |r| r.message.as_str());
+        let said = last.record.as_ref().map_or_else(|| last.text.trim(), |r| r.message.as_str());
         chain.push(link(format!("the last line of its log: {said}"), &[view.cite_log(log, last)])?);
     }
     let hypotheses = vec![
-        refuted("it was ended with SIGKILL, by the kernel for want of memory or by somebody", "the signal of its end", vec![id.clone()]),
+        refuted(
+            "it was ended with SIGKILL, by the kernel for want of memory or by somebody",
+            "the signal of its end",
+            vec![id.clone()],
+        ),
         refuted("it ended by itself with an exit code", "the signal of its end", vec![id]),
     ];
     let pid = view.pid(&process).unwrap_or_default();
@@ -76,7 +83,10 @@ fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>
     let (process, line, end, signal) = ended_by(view, |s| [SIGKILL, SIGTERM].contains(&s))?;
     let id = view.cite(line);
     let name = if signal == SIGKILL { "SIGKILL" } else { "SIGTERM" };
-    let chain = vec![link(format!("{} was ended by {name} ({signal}), which the harness had not sent", called(&process)), &[id.clone()])?];
+    let chain = vec![link(
+        format!("{} was ended by {name} ({signal}), which the harness had not sent", called(&process)),
+        std::slice::from_ref(&id),
+    )?];
     let hypotheses = vec![
         refuted("it crashed", "the signal of its end is none that a fault of its own brings", vec![id.clone()]),
         hypothesis(
@@ -113,7 +123,7 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     let (process, line, state) = found.next()?;
     drop(found);
     let id = view.cite(line);
-    let mut chain = vec![link(format!("{}: {state}", called(&process)), &[id.clone()])?];
+    let mut chain = vec![link(format!("{}: {state}", called(&process)), std::slice::from_ref(&id))?];
     let connected = view.first(|o| match o {
         Observation::Connect { address, errno: None, took_us } => Some((*address, *took_us)),
         _ => None,
@@ -124,7 +134,9 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     });
     if process == SERVER {
         if let Some((line, (address, took_us))) = connected {
-            let text = format!("{address} completes a connection in {took_us} us: the kernel does that for a stopped program too");
+            let text = format!(
+                "{address} completes a connection in {took_us} us: the kernel does that for a stopped program too"
+            );
             chain.push(link(text, &[view.cite(line)])?);
         }
         if let Some((line, (address, answer))) = mute {
@@ -169,8 +181,8 @@ fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)>
         }
         _ => "its log is empty".to_owned(),
     };
-    chain.push(link("no socket of it listens", &[table.clone()])?);
-    chain.push(link(format!("{state}"), &[process.clone()])?);
+    chain.push(link("no socket of it listens", std::slice::from_ref(&table))?);
+    chain.push(link(format!("{state}"), std::slice::from_ref(&process))?);
     let hypotheses = vec![
         refuted("it is stopped (SIGSTOP)", "its state", vec![process.clone()]),
         refuted("it listens and only does not say so", "the kernel's socket table", vec![table]),
@@ -182,6 +194,8 @@ fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)>
     ];
     let waits = state.waits_in.as_ref().map_or_else(String::new, |function| format!(" in {function}"));
     let does = if state.state == "R" { "works".to_owned() } else { format!("waits{waits}") };
-    let summary = format!("the server (pid {pid}) hangs before it has bound anything: it {does}, {said}, and nothing listens after {waited_ms} ms");
+    let summary = format!(
+        "the server (pid {pid}) hangs before it has bound anything: it {does}, {said}, and nothing listens after {waited_ms} ms"
+    );
     Some((finding("process.hung_before_bind", summary, chain, hypotheses)?, consequences(view, SERVER, checks)))
 }

@@ -61,15 +61,22 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
         (Question::Process { process, .. }, Answer::Process(state)) if process == SERVER => Some(state),
         _ => None,
     });
-    let full = state.into_iter().next().and_then(|(line, state)| Some((line, state.descriptors?, state.descriptor_limit?)));
+    let full =
+        state.into_iter().next().and_then(|(line, state)| Some((line, state.descriptors?, state.descriptor_limit?)));
     let mut settled = false;
     if let Some((line, open, limit)) = full {
         settled = u64::from(open) >= limit;
-        chain.push(link(format!("the server may open descriptors below {limit}, and {open} are open"), &[view.cite(line)])?);
+        chain.push(link(
+            format!("the server may open descriptors below {limit}, and {open} are open"),
+            &[view.cite(line)],
+        )?);
     }
     let cited = view.cite_log(log, line);
     let often = if times == 1 { String::new() } else { format!(" ({times} times)") };
-    chain.push(link(format!("accept on {address} fails with {errno}{often}, at {connections} open connections"), &[cited])?);
+    chain.push(link(
+        format!("accept on {address} fails with {errno}{often}, at {connections} open connections"),
+        &[cited],
+    )?);
     let waiting = view.seen(|o| match o {
         Observation::SocketTable { moment, rows, .. } if moment == "call" => rows
             .iter()
@@ -79,7 +86,10 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
     });
     if let Some((line, (local, count))) = waiting.first() {
         let them = if *count == 1 { "1 connection waits".to_owned() } else { format!("{count} connections wait") };
-        chain.push(link(format!("{them} in the kernel's queue of {local}: connected, never answered"), &[view.cite(*line)])?);
+        chain.push(link(
+            format!("{them} in the kernel's queue of {local}: connected, never answered"),
+            &[view.cite(*line)],
+        )?);
     }
     let summary = match full {
         Some((_, open, limit)) => format!(
@@ -101,4 +111,3 @@ fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     let summary = format!("the server leaks descriptors: {}", leak.message);
     Some((finding("resource.fd_limit", summary, chain, vec![])?, vec![leak.id.clone()]))
 }
-

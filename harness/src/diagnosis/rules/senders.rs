@@ -1,7 +1,7 @@
 //! Participants that should be heard and send nothing, or nothing but silence.
 
 use super::{Rule, failed, finding, hypothesis, link, refuted, without};
-use crate::diagnosis::checks::media::{Sending, sending};
+use crate::diagnosis::checks::media::{Sending, at_server, sending};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::View;
 use crate::evidence::{Check, Finding, HypothesisState};
@@ -32,16 +32,20 @@ fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<S
     let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
     let mut chain = Vec::new();
     let mut hypotheses = Vec::new();
-    for (name, sent, check) in &found {
+    for (name, _, check) in &found {
         chain.push(link(check.message.clone(), &check.evidence)?);
-        if let Some((log, line, count)) = sent.at_server(view, name) {
+        if let Some((log, line, count)) = at_server(view, name) {
             let id = view.cite_log(log, line);
-            chain.push(link(format!("the server counted {count} packets from {name}"), &[id.clone()])?);
+            chain.push(link(format!("the server counted {count} packets from {name}"), std::slice::from_ref(&id))?);
             let lost = "the packets were lost on the way";
             hypotheses.push(refuted(lost, "the sender's own count, and the server's", vec![id]));
         }
         let muted = "the microphone delivers silence";
-        hypotheses.push(refuted(muted, "silence sends a keep-alive every 400 ms, and there was none", check.evidence.clone()));
+        hypotheses.push(refuted(
+            muted,
+            "silence sends a keep-alive every 400 ms, and there was none",
+            check.evidence.clone(),
+        ));
         let who = &view.evidence.plan.clients.iter().find(|c| c.name == *name)?.mic;
         if who == "none" {
             hypotheses.push(hypothesis(
@@ -70,20 +74,25 @@ fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, 
     let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
     let mut chain = Vec::new();
     let mut hypotheses = Vec::new();
-    for (name, sent, check) in &found {
+    for (name, _, check) in &found {
         chain.push(link(check.message.clone(), &check.evidence)?);
-        if let Some((log, line, count)) = sent.at_server(view, name) {
+        if let Some((log, line, count)) = at_server(view, name) {
             let id = view.cite_log(log, line);
-            chain.push(link(format!("the server received {count} packets from {name}"), &[id.clone()])?);
+            chain.push(link(format!("the server received {count} packets from {name}"), std::slice::from_ref(&id))?);
             hypotheses.push(refuted("nothing is sent", "the server's own count", vec![id]));
         }
         let mixer = "the server loses the sound";
-        hypotheses.push(refuted(mixer, "the microphone's own energy, before anything was sent", check.evidence.clone()));
+        hypotheses.push(refuted(
+            mixer,
+            "the microphone's own energy, before anything was sent",
+            check.evidence.clone(),
+        ));
     }
     let first = found.first()?;
     let listeners = listeners(view, &names);
     let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let summary = format!("the microphone of {who} delivers silence ({}), so {}", first.2.message, who_hears(&listeners));
+    let summary =
+        format!("the microphone of {who} delivers silence ({}), so {}", first.2.message, who_hears(&listeners));
     let explained = explained(view, checks, &names, &listeners);
     Some((finding("media.silence", summary, chain, hypotheses)?, explained))
 }
@@ -100,7 +109,8 @@ fn who_hears(listeners: &[String]) -> String {
 fn explained(view: &View<'_>, checks: &[Check], mute: &[String], listeners: &[String]) -> Vec<String> {
     let mut explained: Vec<_> = mute.iter().map(|name| format!("media.sends/{name}")).collect();
     let of_listeners = without(view, mute, checks);
-    let ear = |id: &String| listeners.iter().any(|l| id.ends_with(&format!("/{l}"))) && !id.starts_with("media.callbacks");
+    let ear =
+        |id: &String| listeners.iter().any(|l| id.ends_with(&format!("/{l}"))) && !id.starts_with("media.callbacks");
     explained.extend(of_listeners.into_iter().filter(ear));
     explained
 }

@@ -58,14 +58,11 @@ pub(super) fn expectation(expectation: &Expectation, observed: Status) -> Option
             } else {
                 format!(", so this {} counts as a pass", observed.word())
             };
-            Some(format!(
-                "**As expected:** this scenario breaks something on purpose. {} had to be found, and was{counts}.",
-                code(expected)
-            ))
+            Some(format!("**As expected:** this scenario is to find {}. All of it was found{counts}.", text(expected)))
         }
         Expectation::Unmet { expected, found } => Some(format!(
-            "**Not as expected:** this scenario had to find {}; found instead: {}.",
-            code(expected),
+            "**Not as expected:** this scenario is to find {}; found instead: {}.",
+            text(expected),
             text(found)
         )),
     }

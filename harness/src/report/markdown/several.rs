@@ -41,8 +41,8 @@ fn scenarios(run: &RunReport) -> Option<String> {
     for summary in &run.scenarios {
         let wanted = match &summary.expectation {
             Expectation::None => String::new(),
-            Expectation::Met { expected } => format!("met: {}", code(expected)),
-            Expectation::Unmet { expected, .. } => format!("**not met**: {}", code(expected)),
+            Expectation::Met { expected } => format!("met: {}", text(expected)),
+            Expectation::Unmet { expected, .. } => format!("**not met**: {}", text(expected)),
         };
         let repeats = if summary.repeats > 1 { text(&overview::repeats(summary)) } else { String::new() };
         let folder = path(summary.folder.trim_end_matches('/'));

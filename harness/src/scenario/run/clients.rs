@@ -63,7 +63,7 @@ impl Run {
                 self.joined().await;
                 tokio::time::sleep(after.duration()).await;
             }
-            if let Err(why) = self.lay_way(&client).await {
+            if let Err(why) = self.lay_way(&client) {
                 self.see(Observation::FaultMissed { fault: "stall".to_owned(), why });
                 return false;
             }
@@ -142,7 +142,6 @@ impl Run {
         self.settle().await;
         self.look_at_resources("end");
     }
-
 }
 
 /// Whether a client is in, by a line of its log; `None`: it tries still, or the line says something else.

@@ -64,7 +64,10 @@ impl Injected {
                 }
                 Fault::Stall { client, hold, every } => {
                     let Some(way) = self.ways.get(client) else { continue };
-                    self.tell(fault, format!("the way to {client} stands still for {} ms every {} ms", hold.0, every.0));
+                    self.tell(
+                        fault,
+                        format!("the way to {client} stands still for {} ms every {} ms", hold.0, every.0),
+                    );
                     way.begin();
                 }
                 Fault::Signal { process, signal, after: Some(after) } => {
@@ -157,10 +160,13 @@ impl Run {
         for fault in self.faults() {
             let done = match &fault {
                 Fault::HoldPort { .. } | Fault::ExhaustPorts { .. } => self.hold(&fault).await,
-                Fault::BlockLog {} => fifo::make(&self.setup.folder.join(FIFO)).map(|()| format!("{FIFO} has no reader")),
+                Fault::BlockLog {} => {
+                    fifo::make(&self.setup.folder.join(FIFO)).map(|()| format!("{FIFO} has no reader"))
+                }
                 Fault::Sabotage { how } if self.setup.saboteur.is_some() => Ok(format!("the server has {how:?}")),
                 Fault::Sabotage { .. } => {
-                    Err("there is no server that can misbehave: `make sabotage` builds one, --saboteur PATH names it".to_owned())
+                    Err("there is no server that can misbehave: `make sabotage` builds one, --saboteur PATH names it"
+                        .to_owned())
                 }
                 _ => continue,
             };
@@ -175,7 +181,9 @@ impl Run {
     async fn hold(&mut self, fault: &Fault) -> Result<String, String> {
         let (what, on, ends_after) = match fault {
             Fault::HoldPort { by, on, ends_after, .. } => (Claim::Port(*by), on.clone(), *ends_after),
-            Fault::ExhaustPorts { ports } => (Claim::Range { ports: *ports }, self.setup.plan.server.bind.clone(), None),
+            Fault::ExhaustPorts { ports } => {
+                (Claim::Range { ports: *ports }, self.setup.plan.server.bind.clone(), None)
+            }
             _ => return Ok(String::new()),
         };
         let ends_after = ends_after.map(crate::evidence::Millis::duration);
@@ -249,7 +257,7 @@ impl Run {
     }
 
     /// Puts a way that can stand still between the server and a client, if the scenario wants one.
-    pub(super) async fn lay_way(&mut self, client: &ClientPlan) -> Result<(), String> {
+    pub(super) fn lay_way(&mut self, client: &ClientPlan) -> Result<(), String> {
         for fault in self.faults() {
             if let Fault::Stall { client: name, hold, every } = &fault
                 && *name == client.name

@@ -93,8 +93,13 @@ impl Run {
     /// The ready file is a channel of its own: it must say what the ready line said.
     fn read_ready_file(&mut self) {
         let text = std::fs::read_to_string(self.setup.folder.join(READY_FILE));
-        let seen = match text.map_err(|e| e.to_string()).and_then(|t| serde_json::from_str::<Ready>(&t).map_err(|e| e.to_string())) {
-            Ok(ready) => Observation::ReadyFile { path: READY_FILE.to_owned(), tcp: ready.tcp, websocket: ready.websocket },
+        let seen = match text
+            .map_err(|e| e.to_string())
+            .and_then(|t| serde_json::from_str::<Ready>(&t).map_err(|e| e.to_string()))
+        {
+            Ok(ready) => {
+                Observation::ReadyFile { path: READY_FILE.to_owned(), tcp: ready.tcp, websocket: ready.websocket }
+            }
             Err(why) => Observation::NotObserved { what: "the ready file".to_owned(), why, remedy: None },
         };
         self.see(seen);
