@@ -6,7 +6,7 @@ use crate::launch::{Capture, Launch, Launcher, Stream};
 use crate::report::text::Text;
 use crate::report::{Reporter, by_name};
 use crate::scenario::batch::{Destination, Interrupt};
-use crate::scenario::{Batch, Scenario, file, shipped};
+use crate::scenario::{Batch, Scenario, file, shipped, valid};
 use clap::Args;
 use sidetone::clock::parse_duration;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ impl Run {
                 let spare = scenario.plan.timeout_ms.saturating_sub(scenario.plan.duration_ms);
                 scenario.plan.duration_ms = ms;
                 scenario.plan.timeout_ms = ms.saturating_add(spare);
-                file::long_enough(&scenario.plan)
+                valid::long_enough(&scenario.plan)
                     .map_err(|e| format!("--duration: {}: {e}", scenario.plan.scenario))?;
             }
         }

@@ -5,7 +5,7 @@
 //! * [`questions`]: what it wants the harness to find out while the scene is untouched;
 //! * `listeners`: what is known of each listener that is missing; `guesses`: what a person would think of first;
 //! * [`view`]: typed look-ups in the evidence, and citations;
-//! * [`summary`]: verdict, impact, flow, figures, recommendations;
+//! * [`summary`]: verdict, expectation, gaps, recommendations; `impact`: what it means for people; `figures`;
 //! * [`outcome`]: exit code and aggregation of several reports.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
@@ -13,6 +13,7 @@
 pub mod checks;
 mod figures;
 mod guesses;
+mod impact;
 mod listeners;
 pub mod outcome;
 pub mod questions;
@@ -47,8 +48,8 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
         title: evidence.plan.title.clone(),
         verdict,
         expectation,
-        impact: summary::impact(evidence, &checks),
-        flow: summary::flow(evidence, &checks),
+        impact: impact::impact(evidence, &checks),
+        flow: impact::flow(evidence, &checks),
         metrics: figures::metrics(evidence),
         recommendations: summary::recommendations(&checks, &findings, &not_checked),
         not_checked,

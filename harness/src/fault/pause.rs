@@ -16,7 +16,10 @@ where
     F: Fn(Signal) -> io::Result<()>,
 {
     loop {
-        sleep(every.saturating_sub(hold)).await;
+        let runs = every.saturating_sub(hold);
+        if !runs.is_zero() {
+            sleep(runs).await;
+        }
         // Before the stop: a cancelled call must not leave anything stopped, however early that is.
         let guard = Continue(&signal);
         signal(Signal::SIGSTOP)?;

@@ -190,9 +190,13 @@ mod tests {
 
     #[tokio::test]
     async fn after_the_hold_everything_comes_in_order() {
-        let (way, mut client, mut server) = way(ms(50), ms(100)).await;
+        let (hold, every) = (ms(300), ms(310));
+        let (way, mut client, mut server) = way(hold, every).await;
         let began = monotonic_ns();
+        let since = || Duration::from_nanos(monotonic_ns() - began);
         way.begin();
+        sleep(ms(30)).await;
+        let left = stands_still(since(), hold, every).map_or(Duration::ZERO, |left| since() + left);
         for byte in 0..100 {
             server.write_all(&[byte]).await.unwrap();
         }
@@ -200,8 +204,8 @@ mod tests {
         let mut all = Vec::new();
         timeout(SOON, client.read_to_end(&mut all)).await.unwrap().unwrap();
         assert_eq!(all, (0..100).collect::<Vec<u8>>());
-        let took = Duration::from_nanos(monotonic_ns() - began);
-        assert!(took >= ms(50), "it did not stand still: {took:?}");
+        // 5 ms: the way's clock began a little before
+        assert!(since() + ms(5) >= left, "it did not stand still until {left:?}: {:?}", since());
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! A scenario file: what may be in it, and what it means.
 
 use super::shipped;
-use crate::cause;
-use crate::evidence::{ClientPlan, Fault, Limits, Millis, NO_CAUSE, Network, Plan, ServerPlan, Status};
+use super::valid::check;
+use crate::evidence::{ClientPlan, Fault, Limits, Millis, Network, Plan, ServerPlan, Status};
 use serde::Deserialize;
 use sidetone::event::{Family, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -220,7 +220,7 @@ fn explain(message: &str) -> String {
     }
 }
 
-fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(asked: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|k| (strsim::jaro_winkler(k, asked), k))
         .filter(|(like, k)| *like > 0.75 || strsim::osa_distance(k, asked) <= 1)
@@ -295,150 +295,6 @@ impl Raw {
             expected_pass: self.expect.pass,
         })
     }
-}
-
-/// The shortest call that says anything about its sound.
-const SHORTEST_CALL_MS: u64 = 1_000;
-
-/// Whether the call lasts long enough to be judged.
-///
-/// # Errors
-/// What is wrong, and what would be right.
-pub fn long_enough(plan: &Plan) -> Result<(), String> {
-    if plan.clients.is_empty() || plan.duration_ms >= SHORTEST_CALL_MS {
-        return Ok(());
-    }
-    Err(format!("duration: {} ms is too short to judge a call; at least 1s", plan.duration_ms))
-}
-
-/// What TOML's grammar does not say.
-fn check(plan: &Plan) -> Result<(), String> {
-    let fits = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if !fits(&plan.scenario) {
-        return Err(format!("name: {:?} has other characters than letters, digits and -", plan.scenario));
-    }
-    if plan.server.bind.is_empty() {
-        return Err("server.bind: at least one address is needed, for instance [\"127.0.0.1\"]".to_owned());
-    }
-    if plan.timeout_ms <= plan.duration_ms {
-        let (timeout, duration) = (plan.timeout_ms, plan.duration_ms);
-        return Err(format!("timeout: {timeout} ms is not more than the duration, {duration} ms"));
-    }
-    long_enough(plan)?;
-    faults(plan)?;
-    expectation(plan)?;
-    if !plan.server.launch && (plan.server.port == 0 || plan.server.websocket_port == 0) {
-        return Err(
-            "server: with launch = false give port and websocket_port, so that clients know where to go".to_owned()
-        );
-    }
-    for port in ports(&plan.server.args) {
-        port?;
-    }
-    for (i, client) in plan.clients.iter().enumerate() {
-        if !fits(&client.name) || matches!(client.name.as_str(), "server" | "harness" | "observations" | "evidence") {
-            return Err(format!("client: {:?} cannot be a client's name here (letters, digits and -)", client.name));
-        }
-        if plan.clients[..i].iter().any(|other| other.name == client.name) {
-            return Err(format!("client: there are two of the name {:?}", client.name));
-        }
-        for other in client.hears.iter().chain(&client.sees) {
-            if !plan.clients.iter().any(|c| c.name == *other) {
-                let names = plan.clients.iter().map(|c| c.name.as_str());
-                let hint = nearest(other, names).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
-                return Err(format!("client {:?}: there is no client {other:?}{hint}", client.name));
-            }
-        }
-        let bad = |e: String| format!("client {:?}: {e}", client.name);
-        client.mic.parse::<sidetone::device::MicrophoneSpec>().map_err(bad)?;
-        client.video.parse::<sidetone::device::CameraSpec>().map_err(bad)?;
-    }
-    Ok(())
-}
-
-/// Whether each fault can be meant.
-fn faults(plan: &Plan) -> Result<(), String> {
-    let programs: Vec<&str> = std::iter::once("server").chain(plan.clients.iter().map(|c| c.name.as_str())).collect();
-    let known = |kind: &str, name: &str, among: &[&str]| {
-        let hint = nearest(name, among.iter().copied()).map(|n| format!(", did you mean {n:?}?")).unwrap_or_default();
-        if among.contains(&name) { Ok(()) } else { Err(format!("fault {kind}: there is no {name:?}{hint}")) }
-    };
-    for fault in &plan.faults {
-        let kind = fault.kind();
-        match fault {
-            Fault::Signal { process, signal, after } => {
-                known(kind, process, &programs)?;
-                signal.parse::<nix::sys::signal::Signal>().map_err(|_| {
-                    format!("fault {kind}: {signal:?} is no signal, for instance SIGSTOP, SIGKILL or SIGSEGV")
-                })?;
-                if after.is_none() && process != "server" {
-                    return Err(format!(
-                        "fault {kind}: {process} is a client; say how long after all have joined: after = \"500ms\""
-                    ));
-                }
-            }
-            Fault::Pause { process, hold, every } => {
-                known(kind, process, &programs)?;
-                shorter(kind, *hold, *every)?;
-            }
-            Fault::Stall { client, hold, every } => {
-                known(kind, client, &programs[1..])?;
-                shorter(kind, *hold, *every)?;
-            }
-            Fault::ExhaustPorts { ports } => {
-                if plan.network != Network::Private {
-                    return Err(format!("fault {kind}: only with network = \"private\""));
-                }
-                if !(1..=1_000).contains(ports) {
-                    return Err(format!("fault {kind}: ports = {ports}: 1 to 1000"));
-                }
-            }
-            Fault::HoldPort { on, .. } if on.is_empty() => {
-                return Err(format!("fault {kind}: on = []: at least one address, for instance [\"127.0.0.1\"]"));
-            }
-            Fault::HoldPort { .. }
-            | Fault::DropNetBind {}
-            | Fault::BlockLog {}
-            | Fault::LimitDescriptors { .. }
-            | Fault::EndServer {}
-            | Fault::Sabotage { .. } => {}
-        }
-    }
-    Ok(())
-}
-
-fn shorter(kind: &str, hold: Millis, every: Millis) -> Result<(), String> {
-    if hold.0 > 0 && hold < every {
-        Ok(())
-    } else {
-        Err(format!("fault {kind}: hold must be more than 0 and less than every"))
-    }
-}
-
-/// Whether what is expected can be found at all.
-fn expectation(plan: &Plan) -> Result<(), String> {
-    match plan.expected_cause.as_deref() {
-        None | Some(NO_CAUSE) => Ok(()),
-        Some(code) if cause::by_code(code).is_some() => Ok(()),
-        Some(code) => {
-            let hint = nearest(code, cause::iter().map(|c| c.code)).map(|n| format!(", did you mean {n:?}?"));
-            let hint = hint.unwrap_or_default();
-            Err(format!("expect.cause: there is no cause {code:?}{hint} (`sidetone-harness explain` lists them)"))
-        }
-    }
-}
-
-/// Port numbers among the server's arguments: one that is out of range is found before anything runs.
-fn ports(args: &[String]) -> impl Iterator<Item = Result<u16, String>> + '_ {
-    let flags = ["--port", "--websocket-port"];
-    args.iter().enumerate().filter_map(move |(i, arg)| {
-        let (flag, value) = match arg.split_once('=') {
-            Some((flag, value)) => (flag, value),
-            None => (arg.as_str(), args.get(i + 1).map_or("", String::as_str)),
-        };
-        let wrong = || format!("server.args: {flag} {value}: a port is a number from 0 to 65535");
-        flags.contains(&flag).then(|| value.parse().map_err(|_| wrong()))
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Scenarios: TOML in, run out. I/O.
 //!
 //! * [`file`]: a scenario file and its checks, every default filled in: a [`crate::evidence::Plan`];
+//! * [`valid`]: what the grammar of TOML does not say;
 //! * [`shipped`]: the scenarios in this binary;
 //! * `run`: one run of one scenario: launch, observe, end, save the evidence;
 //! * [`isolated`]: the same in a network namespace of its own, by a harness of its own;
@@ -15,6 +16,7 @@ pub mod folder;
 pub mod isolated;
 mod run;
 pub mod shipped;
+pub mod valid;
 
 pub use batch::{Batch, BatchError};
 pub use file::{Scenario, ScenarioError};

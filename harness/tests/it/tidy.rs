@@ -14,7 +14,6 @@ const MOST_LINES: usize = 400;
 const LONGER: &[(&str, usize, &str)] = &[
     ("src/audio/jitter.rs", 440, "the buffer and its estimate of the delay; both look at every packet"),
     ("harness/src/evidence/concluded.rs", 460, "one document type after the other, without logic"),
-    ("harness/src/scenario/run.rs", 620, "the steps of a run in their order; they share its state"),
 ];
 
 /// What no pure module may name: the world outside.

@@ -138,7 +138,7 @@ fn a_failure_that_was_wanted_is_told_to_be_a_pass() {
     let line = |run: &RunReport| Markdown.render(run).lines().nth(2).unwrap().to_owned();
     assert!(line(&run).starts_with("**As expected:** ") && line(&run).ends_with("so this FAIL counts as a pass."));
     run.reports[0].verdict.status = Status::Pass;
-    assert!(line(&run).ends_with(" had to be found, and was."));
+    assert!(line(&run).ends_with(" All of it was found."));
     let expected = "bind.port_in_use".to_owned();
     run.reports[0].expectation = Expectation::Unmet { expected, found: "tcp.refused".to_owned() };
     assert!(line(&run).starts_with("**Not as expected:** ") && line(&run).ends_with("found instead: tcp.refused."));

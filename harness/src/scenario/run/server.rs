@@ -197,15 +197,24 @@ impl Run {
 
     /// Waits for the browse, if one was begun.
     pub(super) async fn finish_browse(&mut self) {
-        let Some(browsing) = self.browsing.take() else { return };
-        if self.observed.iter().any(|o| matches!(o.what, Observation::Interrupted { .. })) {
-            browsing.abort(); // whoever interrupts does not wait for it
-        }
-        let seen = browsing.await.unwrap_or_else(|error| Observation::NotObserved {
-            what: "mDNS".to_owned(),
-            why: error.to_string(),
-            remedy: None,
-        });
+        let Some(mut browsing) = self.browsing.take() else { return };
+        let interrupted = self.observed.iter().any(|o| matches!(o.what, Observation::Interrupted { .. }));
+        let gone = async {
+            match self.children.get(SERVER) {
+                Some(server) => server.process.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            biased;
+            done = &mut browsing => done.map_err(|error| error.to_string()),
+            // whoever interrupts does not wait for it
+            () = std::future::ready(()), if interrupted => Err("the run was cut short".to_owned()),
+            () = gone => Err("the server ended before a browse found it".to_owned()),
+        };
+        browsing.abort();
+        let not_seen = |why| Observation::NotObserved { what: "discovery by mDNS".to_owned(), why, remedy: None };
+        let seen = done.unwrap_or_else(not_seen);
         self.see(seen);
     }
 }
