@@ -21,10 +21,11 @@ pub const LOST: u8 = 7;
 /// No usable device or file.
 pub const NO_DEVICE: u8 = 8;
 
-/// Writes the reason on stderr, in one line, and gives the code.
+/// Writes the reason on stderr, a line each with the program's name, and gives the code.
 pub fn with(code: u8, reason: impl std::fmt::Display) -> ExitCode {
     let reason = reason.to_string();
-    let line: String = reason.chars().map(|c| if c == '\n' { c } else { crate::video::text::safe(c) }).collect();
-    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("sidetone: {line}\n").as_bytes()));
+    let lines =
+        reason.lines().map(|l| format!("sidetone: {}\n", l.chars().map(crate::video::text::safe).collect::<String>()));
+    drop(std::io::Write::write_all(&mut std::io::stderr(), lines.collect::<String>().as_bytes()));
     ExitCode::from(code)
 }

@@ -68,8 +68,13 @@ macro_rules! events {
     };
 }
 
-fn or_unknown(holder: Option<&Holder>) -> String {
-    holder.map_or_else(|| "no holder was found".to_owned(), |h| format!("held by {h}"))
+/// Who holds a port is the matter only where it is in use.
+fn held_by(errno: &Errno, holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("held by {holder}; "),
+        None if errno.name == "EADDRINUSE" => "no holder was found; ".to_owned(),
+        None => String::new(),
+    }
 }
 
 events! {
@@ -86,7 +91,7 @@ events! {
     /// A listener could not be bound.
     "listener.bind_failed" Error ListenerBindFailed {
         listener: ListenerKind, address: SocketAddr, family: Family, call: String, errno: Errno, holders: Vec<Holder>, remedy: String,
-    } => format!("{listener} on {address}: {call} failed with {errno}; {}; {remedy}", or_unknown(holders.first()));
+    } => format!("{listener} on {address}: {call} failed with {errno}; {}{remedy}", held_by(errno, holders.first()));
     /// The machine has no such family and nobody asked for it: the other one serves.
     "listener.family_unavailable" Warn ListenerFamilyUnavailable { listener: ListenerKind, address: SocketAddr, family: Family, errno: Errno }
         => format!("{listener}: this machine has no {family} ({errno}), serving without it");

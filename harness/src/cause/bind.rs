@@ -112,7 +112,7 @@ pub const CAUSES: &[Cause] = &[
                      and a connection is refused (ECONNREFUSED).",
         confounder: "tcp.refused without a server: there the second bind succeeds.",
         fixes: &[
-            (Safe, "find the holder: ss -tnpB (bound and inactive sockets, Linux 6.8 and later)"),
+            (Safe, "find the holder: ss -tnpB (bound and inactive sockets; Linux and iproute2 6.8 or later)"),
             (Safe, "start the server on another port"),
             (ChangesState, "end the program that holds the socket and start the server again"),
         ],
@@ -138,15 +138,13 @@ pub const CAUSES: &[Cause] = &[
             (Safe, "use a port from 1024 up, for instance 7461"),
             (
                 NeedsRoot,
-                "give the binary the capability: setcap cap_net_bind_service=+ep PATH (an update of the file loses it)",
+                "give the service the capability: AmbientCapabilities=CAP_NET_BIND_SERVICE in its unit, or setcap \
+                 cap_net_bind_service=+ep on the binary (an update of the file loses that)",
             ),
             (NeedsRoot, "or lower the limit for the whole machine: sysctl net.ipv4.ip_unprivileged_port_start=PORT"),
         ],
         later: &[
-            (
-                Short,
-                "set AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit of the service instead of starting it as root",
-            ),
+            (Short, "do not start servers as root for the sake of a port: give them the one capability"),
             (
                 Medium,
                 "put a proxy or a socket-activated unit on the privileged port and let the server keep a high one",

@@ -46,8 +46,8 @@ pub const CAUSES: &[Cause] = &[
         confounder: "Loss on the way: the client counts packets out that the server does not count in. \
                      media.silence: packets come in and are silent.",
         fixes: &[
-            (Safe, "look at the client's log for device.failed, and at its --mic"),
-            (ChangesState, "start the client again with a microphone, or give it the right to use one"),
+            (ChangesState, "start the client again with a microphone (--mic), or give it the right to use one"),
+            (Safe, "see the client's log for device.failed"),
         ],
         later: &[
             (Short, "say in the client that nothing is being sent, and why"),

@@ -1,7 +1,7 @@
 //! Connections.
 
 use super::Cause;
-use crate::evidence::FixKind::{ChangesState, Safe};
+use crate::evidence::FixKind::Safe;
 use crate::evidence::Horizon::{Long, Medium, Short};
 use crate::evidence::Layer;
 
@@ -19,9 +19,11 @@ pub const CAUSES: &[Cause] = &[Cause {
     confounder: "A filter that rejects: the same errno although a LISTEN row matches. A server that could not bind \
                  is a cause of the layer bind; one that was killed is process.killed_by_third_party.",
     fixes: &[
-        (Safe, "see what listens: ss -ltn, and compare address and port with what the client was told"),
-        (Safe, "give the client the address and port from the server's ready line (server.ready)"),
-        (ChangesState, "start the server, and the clients when it is ready"),
+        (Safe, "start the server, and the clients when it is ready"),
+        (
+            Safe,
+            "if it runs, give the clients the address and port of its ready line (server.ready); ss -ltn shows both",
+        ),
     ],
     later: &[
         (Short, "start clients only when the server said that it is ready (--ready-file or GET /readyz)"),

@@ -171,6 +171,7 @@ impl Run {
             sidetone,
             harness,
             command: command_line(),
+            asked: self.scenarios.clone(),
             strict: self.strict,
             destinations: self.report.clone(),
         })

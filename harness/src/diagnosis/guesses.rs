@@ -1,11 +1,11 @@
 //! The six guesses that a person makes first when clients cannot connect. Each is confirmed, ruled out or open, with the
 //! check that decides it; none is left to feeling.
 
-use super::listeners::{Missing, all_there, as_the_server, errno, missing, own_listener};
+use super::listeners::{Missing, all_there, as_the_server, errno, in_the_way, missing, own_listener};
 use super::rules::elsewhere;
 use super::view::{SERVER, View};
 use crate::evidence::{Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question, Status};
-use sidetone::event::Event;
+use sidetone::event::{Event, Family};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// All six; empty if nothing is wrong.
@@ -99,7 +99,24 @@ impl Facts<'_> {
             let word = if *answer == (Answer::Bound {}) { "can be bound" } else { "cannot be bound" };
             Some((format!("{address} {word}"), view.cite(line)))
         };
-        let families = if number == errno::EADDRINUSE && port != 0 {
+        if number == errno::EADDRINUSE
+            && let Some(held) = in_the_way(view, missing).first()
+        {
+            let (local, asked) = (held.local, missing.address);
+            return guess(
+                statement,
+                if local.is_ipv4() == asked.is_ipv4() {
+                    let family = Family::of(&asked);
+                    let by =
+                        format!("what is in the way, {local}, is an {family} socket, as the one that was asked for");
+                    ruled_out(by, vec![held.evidence.clone()])
+                } else {
+                    let by = format!("{local} takes the port of both families (no V6ONLY), and {asked} was asked for");
+                    confirmed(by, vec![held.evidence.clone()])
+                },
+            );
+        }
+        let families = if number == errno::EADDRINUSE {
             ask(view, IpAddr::V4(Ipv4Addr::LOCALHOST)).zip(ask(view, IpAddr::V6(Ipv6Addr::LOCALHOST)))
         } else {
             None
@@ -123,6 +140,11 @@ impl Facts<'_> {
             "bind.bound_not_listening",
             "bind.ephemeral_range_exhausted",
         ];
+        if let Some(finding) = self.cause(&["bind.bound_not_listening"]) {
+            let by = "the harness's own bind fails too, and no listener, connection or TIME_WAIT has the port";
+            let ids = finding.hypotheses.iter().flat_map(|h| h.evidence.clone()).collect();
+            return guess(statement, confirmed(by, ids));
+        }
         if let Some(finding) = self.cause(&codes) {
             let by = finding.chain.first().map_or_else(String::new, |link| link.statement().to_owned());
             return guess(statement, confirmed(by, Self::cited(finding)));
@@ -131,14 +153,13 @@ impl Facts<'_> {
             return guess(statement, ruled_out(ALL_BOUND, evidence.clone()));
         }
         if let Some((missing, number)) = self.failed().filter(|(_, n)| *n != errno::EADDRINUSE) {
-            let by = format!("the error is {} ({number}), not EADDRINUSE", name_of(missing));
-            return guess(statement, ruled_out(by, missing.evidence.clone()));
+            return guess(statement, not_in_use(view, missing, number));
         }
         guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)))
     }
 
     fn permission(&self, view: &mut View<'_>) -> Hypothesis {
-        let statement = "permission";
+        let statement = "permission to bind the port";
         if let Some(finding) = self.cause(&["bind.permission_denied"]) {
             return guess(statement, confirmed("the bind fails with EACCES", Self::cited(finding)));
         }
@@ -147,7 +168,13 @@ impl Facts<'_> {
         }
         if let Some((missing, _)) = self.failed() {
             let port = missing.address.port();
-            let privileged = view.evidence.environment.unprivileged_port_start.map_or_else(String::new, |start| {
+            let start = view.evidence.environment.unprivileged_port_start;
+            let needs_none = port == 0 || start.is_some_and(|start| port >= start);
+            if missing.number() == Some(errno::EADDRNOTAVAIL) && !needs_none {
+                // the kernel looks at the address first
+                return guess(statement, open("the address was refused before the privilege was asked for"));
+            }
+            let privileged = start.map_or_else(String::new, |start| {
                 if port == 0 || port >= start {
                     format!("; ports from {start} on need no privilege")
                 } else {
@@ -161,7 +188,7 @@ impl Facts<'_> {
     }
 
     fn configuration(&self, view: &mut View<'_>) -> Hypothesis {
-        let statement = "configuration (the address or the port that was asked for)";
+        let statement = "configuration of the listeners (address, port)";
         for (code, why) in [
             ("bind.address_not_local", "an address that this machine does not have"),
             ("bind.permission_denied", "a port that needs a privilege"),
@@ -172,7 +199,7 @@ impl Facts<'_> {
                 return guess(statement, confirmed(by, Self::cited(finding)));
             }
         }
-        if let Some(finding) = self.cause(&["bind.port_taken_by_outgoing", "bind.port_in_time_wait"])
+        if let Some(finding) = self.cause(&["bind.port_taken_by_outgoing"])
             && let (Some((missing, _)), Some((low, high))) = (self.failed(), view.evidence.environment.ephemeral_range)
             && (low..=high).contains(&missing.address.port())
         {
@@ -184,10 +211,11 @@ impl Facts<'_> {
         }
         let decided = match self.failed() {
             Some((missing, _)) if missing.address.port() != 0 => match elsewhere(view, missing.address) {
-                Some((address, true, id)) => {
-                    ruled_out(format!("the same address with another port ({address}) can be bound"), vec![id])
-                }
-                _ => open(format!("a bind of {} with another port, not made", missing.address.ip())),
+                Some((address, true, _)) => open(format!(
+                    "the address can be used ({address} can be bound); whether {} is the intended port only you know",
+                    missing.address.port()
+                )),
+                _ => open(format!("whether {} is the intended address and port only you know", missing.address)),
             },
             Some((missing, _)) => {
                 ruled_out("any free port was asked for, on an address of this machine", missing.evidence.clone())
@@ -198,7 +226,7 @@ impl Facts<'_> {
     }
 
     fn limit(&self, view: &mut View<'_>) -> Hypothesis {
-        let statement = "a resource limit (descriptors, memory)";
+        let statement = "a resource limit (open descriptors)";
         if let Some(finding) = self.cause(&["resource.fd_limit"]) {
             return guess(statement, confirmed(finding.chain[0].statement(), Self::cited(finding)));
         }
@@ -215,13 +243,21 @@ impl Facts<'_> {
             let id = view.cite(line);
             return guess(statement, ruled_out(format!("{open} of its {limit} descriptors are open"), vec![id]));
         }
-        let refused = view.events(SERVER, |e| matches!(e, Event::ConnectionAcceptFailed { .. }).then_some(()));
-        let answered = view.first(|o| matches!(o, Observation::Hello { answered: true, .. }).then_some(()));
-        if let (true, Some((line, ()))) = (refused.is_empty(), answered) {
-            let id = view.cite(line);
-            return guess(statement, ruled_out("every connection was accepted and answered", vec![id]));
+        if view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness) {
+            return guess(statement, open("its descriptors at its end were not counted"));
         }
-        if view.end_of(SERVER).is_some() && self.bound.is_some() {
+        let refused = view.events(SERVER, |e| matches!(e, Event::ConnectionAcceptFailed { .. }).then_some(()));
+        let hellos = view.seen(|o| match o {
+            Observation::Hello { answered, .. } => Some(*answered),
+            _ => None,
+        });
+        if refused.is_empty() && !hellos.is_empty() && hellos.iter().all(|(_, answered)| *answered) {
+            let ids = hellos.iter().map(|(line, _)| view.cite(*line)).collect();
+            let by = format!("all {} hellos were answered, and no accept failed", hellos.len());
+            return guess(statement, ruled_out(by, ids));
+        }
+        let ended = view.first(|o| matches!(o, Observation::Hello { .. }).then_some(())).is_none();
+        if ended && self.bound.is_some() {
             return guess(statement, open("the server had ended before it could be asked"));
         }
         guess(statement, Self::nothing_known(view))
@@ -239,14 +275,7 @@ impl Facts<'_> {
                             format!("a plain bind of {} by the harness gives the same {}", missing.address, errno.name);
                         ruled_out(by, vec![view.cite(line)])
                     }
-                    _ => {
-                        let by = format!(
-                            "the error {} comes from the kernel's own {} call",
-                            name_of(missing),
-                            call_of(missing)
-                        );
-                        ruled_out(by, missing.evidence.clone())
-                    }
+                    _ => open(format!("no bind of {} was tried without the server", missing.address)),
                 },
             );
         }
@@ -261,7 +290,7 @@ impl Facts<'_> {
         let asked = view.first(|o| matches!(o, Observation::Hello { .. }).then_some(()));
         guess(
             statement,
-            match (asked, view.end_of(SERVER)) {
+            match (asked, &self.bound) {
                 (Some(_), _) => open("no hello over WebSocket was answered, for the reason above"),
                 (None, Some(_)) => open("the server had ended before it could be asked"),
                 (None, None) => Self::nothing_known(view),
@@ -274,8 +303,23 @@ fn name_of(missing: &Missing) -> &str {
     missing.failed.as_ref().map_or("not known", |(_, errno)| errno.name.as_str())
 }
 
-fn call_of(missing: &Missing) -> &str {
-    missing.failed.as_ref().map_or("bind", |(call, _)| call.as_str())
+/// The kernel looks at address and privilege before it looks for a conflict: those errors alone rule out nothing.
+fn not_in_use(view: &mut View<'_>, missing: &Missing, number: i32) -> Decided {
+    let port = missing.address.port();
+    if port == 0 {
+        return ruled_out("any free port was asked for", missing.evidence.clone());
+    }
+    match view.answer_to(&Question::Holders { port }) {
+        Some((line, Answer::Holders { sockets })) if sockets.is_empty() => {
+            ruled_out(format!("no socket has port {port}"), vec![view.cite(line)])
+        }
+        _ if [errno::EACCES, errno::EPERM, errno::EADDRNOTAVAIL].contains(&number) => {
+            open(format!("{} was refused before a conflict could show", missing.address))
+        }
+        _ => {
+            ruled_out(format!("the error is {} ({number}), not EADDRINUSE", name_of(missing)), missing.evidence.clone())
+        }
+    }
 }
 
 /// The harness could bind what somebody was refused at: then it is free, and nothing forbids it.

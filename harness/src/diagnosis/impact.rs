@@ -1,6 +1,7 @@
 //! What the checks mean for people: by component, and along each connection.
 
 use super::summary::{and, worst};
+use super::view::SERVER;
 use crate::evidence::{Check, ClientPlan, Edge, Evidence, Impact, Observation, Status};
 use sidetone::event::{Family, Transport};
 
@@ -24,76 +25,159 @@ fn joined(checks: &[Check], clients: &[&ClientPlan]) -> (Status, Option<String>)
     (clients.iter().map(of).max().unwrap_or(Status::Unknown), some)
 }
 
-/// The impact table.
-pub(super) fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
-    let mut rows = Vec::new();
-    let mut row = |component: &str, status: Status, good: &str, bad: &str| {
+/// What happened to the server before the clients were done with it: then nothing it offered is well.
+fn gone(evidence: &Evidence) -> Option<String> {
+    let called = evidence.observations.iter().find_map(|o| match &o.what {
+        Observation::ProcessStarted { process, .. } if process != SERVER => Some(o.monotonic_ns),
+        _ => None,
+    });
+    evidence.observations.iter().find_map(|o| match &o.what {
+        Observation::ProcessExited { process, by_harness, ended_ns, .. } if process == SERVER => {
+            let early = ended_ns.zip(called).is_some_and(|(ended, called)| ended < called);
+            let time = o.time.split('T').nth(1)?.split('.').next()?;
+            (!by_harness || early).then(|| format!("gone since {time} UTC: the server ended"))
+        }
+        _ => None,
+    })
+}
+
+/// Rows of the table, as they are added.
+#[derive(Default)]
+struct Rows(Vec<Impact>);
+
+impl Rows {
+    fn add(&mut self, component: &str, status: Status, good: &str, bad: &str) {
         let effect = match status {
             Status::Pass | Status::Skip => good,
             Status::Warn => "works, with a warning",
             Status::Unknown => "could not be checked",
             Status::Fail => bad,
         };
-        rows.push(Impact { component: component.to_owned(), status, effect: effect.to_owned() });
-    };
-    let by_prefix = |prefixes: &[&str]| {
-        let concerned: Vec<_> = checks.iter().filter(|c| prefixes.iter().any(|p| c.id.starts_with(p))).collect();
-        worst(concerned.into_iter())
-    };
-    row(
-        "Server listeners",
-        by_prefix(&["bind.", "tcp.", "http.", "session.hello", "process.ready"]),
-        "bound, owned by the server, answering",
-        "at least one listener is not what it should be",
-    );
-    for (transport, component) in [(Transport::Tcp, "TCP clients"), (Transport::WebSocket, "WebSocket clients")] {
-        let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.transport == transport).collect();
-        if !clients.is_empty() {
-            let (status, some) = joined(checks, &clients);
-            row(component, status, "join", some.as_deref().unwrap_or("cannot join"));
-        }
+        self.0.push(Impact { component: component.to_owned(), status, effect: effect.to_owned() });
     }
-    if evidence.plan.server.launch && !evidence.plan.server.bind.is_empty() {
-        let (status, effect) = browsers(evidence);
-        row("Browsers", status, "the page and its WebSocket are served", &effect);
+}
+
+/// The impact table.
+pub(super) fn impact(evidence: &Evidence, checks: &[Check]) -> Vec<Impact> {
+    let mut rows = Rows::default();
+    let by_prefix = |prefixes: &[&str]| worst(checks.iter().filter(|c| prefixes.iter().any(|p| c.id.starts_with(p))));
+    let gone = gone(evidence);
+    let launched = evidence.plan.server.launch || evidence.plan.server.bind.is_empty();
+    match (&gone, launched) {
+        (_, false) => rows.add("Server", Status::Fail, "", "there is none"),
+        (Some(gone), _) => rows.add("Server listeners", Status::Fail, "", gone),
+        (None, _) => rows.add(
+            "Server listeners",
+            by_prefix(&["bind.", "tcp.", "http.", "session.hello", "process.ready"]),
+            "bound, owned by the server, answering",
+            "at least one listener is not what it should be",
+        ),
     }
-    for (family, component) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
-        let clients: Vec<_> = evidence.plan.clients.iter().filter(|c| c.family == family).collect();
-        if !clients.is_empty() {
-            let (status, some) = joined(checks, &clients);
-            row(component, status, "works", some.as_deref().unwrap_or("does not work"));
-        }
-    }
+    clients(evidence, checks, gone.as_deref(), &mut rows);
     let has = |prefix: &str| checks.iter().any(|c| c.id.starts_with(prefix));
     if has("media.hears") || has("media.speech") {
-        let status = by_prefix(&["media.hears", "media.speech", "media.concealment", "media.underrun", "media.mixer"]);
-        row(
-            "Sound",
-            status,
-            "everybody hears the others and not themselves",
-            "somebody hears the wrong thing, or nothing",
-        );
+        sound(evidence, checks, &mut rows);
     }
     if has("media.picture") {
         let status = by_prefix(&["media.picture", "media.snapshot"]);
-        row("Pictures", status, "everybody sees the others", "somebody does not see the others");
+        rows.add("Pictures", status, "everybody sees the others", "somebody does not see the others");
     }
     if has("discovery.") {
-        row(
-            "Discovery (mDNS)",
-            by_prefix(&["discovery."]),
-            "the server is found by a browse",
-            "the server is not found by a browse",
-        );
+        let status = by_prefix(&["discovery."]);
+        rows.add("Discovery (mDNS)", status, "the server is found by a browse", "the server is not found by a browse");
     }
-    let status = by_prefix(&["process.exit", "process.no_orphans", "bind.released", "resource."]);
-    row(
-        "Shutdown",
-        status,
-        "clean: ports, processes and descriptors are free",
-        "something is left behind or ended badly",
-    );
-    rows
+    let never = evidence.observations().any(|(_, o)| matches!(o, Observation::NotReady { .. }));
+    if never && gone.is_some() {
+        let status = by_prefix(&["process.no_orphans"]);
+        rows.add("Shutdown", status, "the server did not start, and left nothing behind", "something is left behind");
+    } else if launched {
+        let status = by_prefix(&["process.exit", "process.no_orphans", "bind.released", "resource."]);
+        let good = "clean: ports, processes and descriptors are free";
+        rows.add("Shutdown", status, good, "something is left behind or ended badly");
+    }
+    rows.0
+}
+
+/// Rows about those who connect: by transport, browsers, by family.
+fn clients(evidence: &Evidence, checks: &[Check], gone: Option<&str>, rows: &mut Rows) {
+    let plan = &evidence.plan;
+    let lost = |clients: &[&ClientPlan]| {
+        let names: Vec<_> = clients.iter().map(|c| c.name.as_str()).collect();
+        format!("{} lost the connection: the server ended", and(&names))
+    };
+    for (transport, component) in [(Transport::Tcp, "TCP clients"), (Transport::WebSocket, "WebSocket clients")] {
+        let clients: Vec<_> = plan.clients.iter().filter(|c| c.transport == transport).collect();
+        if clients.is_empty() {
+            continue;
+        }
+        let (status, some) = joined(checks, &clients);
+        match gone {
+            Some(_) if status == Status::Pass => rows.add(component, Status::Fail, "", &lost(&clients)),
+            _ => rows.add(component, status, "join", some.as_deref().unwrap_or("cannot join")),
+        }
+    }
+    if plan.server.launch && !plan.server.bind.is_empty() {
+        let (status, effect) = match gone {
+            Some(_) => (Status::Fail, "cut off: the server ended".to_owned()),
+            None => browsers(evidence),
+        };
+        rows.add("Browsers", status, "the page and its WebSocket are served", &effect);
+    }
+    for (family, component) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
+        let clients: Vec<_> = plan.clients.iter().filter(|c| c.family == family).collect();
+        let (mut status, mut some) = joined(checks, &clients);
+        let missing = if gone.is_none() { absent(evidence, family) } else { Vec::new() };
+        if !missing.is_empty() {
+            (status, some) = (Status::Fail, Some(format!("no {} over {component}", missing.join(" and no "))));
+        } else if clients.is_empty() {
+            continue;
+        } else if gone.is_some() && status == Status::Pass {
+            (status, some) = (Status::Fail, Some("worked until the server ended".to_owned()));
+        }
+        rows.add(component, status, "works", some.as_deref().unwrap_or("does not work"));
+    }
+}
+
+/// Which kinds of listener are missing on a family that was asked for, when the server was ready.
+fn absent(evidence: &Evidence, family: Family) -> Vec<&'static str> {
+    let of_family = |ip: &std::net::IpAddr| Family::of(&(*ip, 0).into()) == family;
+    let asked = evidence.plan.server.bind.iter().any(of_family);
+    let ready = evidence.observations().find_map(|(_, o)| match o {
+        Observation::Ready { tcp, websocket, .. } => Some((tcp, websocket)),
+        _ => None,
+    });
+    let Some((tcp, websocket)) = ready.filter(|_| asked) else { return Vec::new() };
+    let there = |all: &[std::net::SocketAddr]| all.iter().any(|a| Family::of(a) == family);
+    let kinds = [("TCP", there(tcp)), ("WebSocket", there(websocket))];
+    kinds.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect()
+}
+
+/// Who hears what.
+fn sound(evidence: &Evidence, checks: &[Check], rows: &mut Rows) {
+    let about = ["media.hears", "media.speech", "media.concealment", "media.underrun", "media.mixer", "media.sends"];
+    let status = worst(checks.iter().filter(|c| about.iter().any(|p| c.id.starts_with(p))));
+    let fails = |what: &str, name: &str| {
+        checks.iter().any(|c| c.id == format!("media.{what}/{name}") && c.status == Status::Fail)
+    };
+    let told: Vec<_> = evidence
+        .plan
+        .clients
+        .iter()
+        .filter(|c| !c.hears.is_empty())
+        .filter_map(|c| {
+            let others = and(&c.hears.iter().map(String::as_str).collect::<Vec<_>>());
+            let name = &c.name;
+            if fails("hears", name) || fails("speech", name) {
+                Some(format!("{name} does not hear {others} as it should"))
+            } else if fails("underrun", name) || fails("concealment", name) {
+                Some(format!("{name} hears {others} with gaps"))
+            } else {
+                None
+            }
+        })
+        .collect();
+    let bad = if told.is_empty() { "the mixer does not keep up".to_owned() } else { told.join("; ") };
+    rows.add("Sound", status, "everybody hears the others and not themselves", &bad);
 }
 
 /// Browsers are served from the WebSocket's port, on each address by itself.
@@ -153,7 +237,7 @@ pub(super) fn flow(evidence: &Evidence, checks: &[Check]) -> Vec<Edge> {
     }
     for client in &evidence.plan.clients {
         for other in &client.hears {
-            let id = [format!("media.hears/{}", client.name), format!("media.speech/{}", client.name)];
+            let id = ["hears", "speech", "underrun", "concealment"].map(|what| format!("media.{what}/{}", client.name));
             let status = worst(checks.iter().filter(|c| id.contains(&c.id)));
             edges.push(Edge {
                 from: other.clone(),

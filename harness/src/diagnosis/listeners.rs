@@ -10,14 +10,12 @@ use std::net::{IpAddr, SocketAddr};
 /// Error numbers by their Linux values: evidence is diagnosed on any system.
 pub(super) mod errno {
     pub(in crate::diagnosis) const EPERM: i32 = 1;
-    pub(in crate::diagnosis) const ENOMEM: i32 = 12;
     pub(in crate::diagnosis) const EACCES: i32 = 13;
     pub(in crate::diagnosis) const ENFILE: i32 = 23;
     pub(in crate::diagnosis) const EMFILE: i32 = 24;
     pub(in crate::diagnosis) const EAFNOSUPPORT: i32 = 97;
     pub(in crate::diagnosis) const EADDRINUSE: i32 = 98;
     pub(in crate::diagnosis) const EADDRNOTAVAIL: i32 = 99;
-    pub(in crate::diagnosis) const ENOBUFS: i32 = 105;
 }
 
 /// A listener that was asked for and is not there.
@@ -45,7 +43,12 @@ impl Missing {
 /// Whether the harness can say that the server has no such listener. A server that nobody launched has none.
 fn kernel_denies(view: &View<'_>, address: SocketAddr) -> Option<usize> {
     let (line, row) = view.listener_row("ready", address)?;
-    let ours = |row: &SocketRow| view.pid(SERVER).is_some_and(|pid| row.pids.contains(&pid));
+    let announced =
+        view.ready().is_some_and(|(_, tcp, websocket)| tcp.contains(&address) || websocket.contains(&address));
+    // whose socket it is cannot always be seen (another user, a program with capabilities); then its own word counts
+    let ours = |row: &SocketRow| {
+        view.pid(SERVER).is_some_and(|pid| row.pids.contains(&pid)) || row.pids.is_empty() && announced
+    };
     (!row.is_some_and(ours)).then_some(line)
 }
 
@@ -98,6 +101,8 @@ pub(super) struct InTheWay {
     pub(super) pid: Option<u32>,
     pub(super) command: Option<String>,
     pub(super) since: Option<String>,
+    /// Whether some process owns it; `None`: not told.
+    pub(super) owned: Option<bool>,
     pub(super) evidence: EvidenceId,
 }
 
@@ -108,6 +113,7 @@ impl InTheWay {
         match (self.pid, &command) {
             (Some(pid), Some(command)) => format!("pid {pid} ({command})"),
             (Some(pid), None) => format!("pid {pid}"),
+            (None, _) if self.owned == Some(false) => "the kernel (no process)".to_owned(),
             (None, _) => "a process that the harness may not see".to_owned(),
         }
     }
@@ -144,7 +150,8 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
         "TIME_WAIT" => 2,
         _ => 1,
     };
-    found.sort_by_key(rank);
+    // an IPv6 wildcard may be one of IPv6 only, and then it is not in the way: those of the asked family come first
+    found.sort_by_key(|f| (f.local.is_ipv4() != missing.address.is_ipv4(), rank(f)));
     found
 }
 
@@ -157,6 +164,7 @@ fn of_answer(held: &Held, evidence: &EvidenceId) -> InTheWay {
         pid: socket.pids.first().copied(),
         command: held.command.clone(),
         since: held.since.clone(),
+        owned: Some(socket.inode != 0),
         evidence: evidence.clone(),
     }
 }
@@ -169,6 +177,7 @@ fn of_log(holder: &Holder, evidence: &EvidenceId) -> InTheWay {
         pid: holder.pid,
         command: holder.command.clone(),
         since: None,
+        owned: None,
         evidence: evidence.clone(),
     }
 }

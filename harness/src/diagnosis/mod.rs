@@ -51,7 +51,7 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
         impact: impact::impact(evidence, &checks),
         flow: impact::flow(evidence, &checks),
         metrics: figures::metrics(evidence),
-        recommendations: summary::recommendations(&checks, &findings, &not_checked),
+        recommendations: summary::recommendations(&checks, &findings),
         not_checked,
         checks,
         findings,

@@ -66,12 +66,10 @@ fn untested(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// The first cause with what follows from it, the other causes, and that there are failures without a known cause.
+/// The first cause, the other causes, and that there are failures without a known cause.
 fn explained(finding: &Finding, others: &[Finding], checks: &[Check]) -> String {
-    let follow = checks.iter().filter(|c| c.caused_by.as_ref() == Some(&finding.cause)).count();
     let more: Vec<_> = others.iter().map(|f| f.summary.as_str()).collect();
     let more = if more.is_empty() { String::new() } else { format!("; besides, {}", more.join("; ")) };
-    let checks_fail = if follow == 1 { "check fails" } else { "checks fail" };
     let apart: Vec<_> = checks.iter().filter(|c| c.status == Status::Fail && c.caused_by.is_none()).collect();
     let apart = match apart.as_slice() {
         [] => String::new(),
@@ -80,7 +78,7 @@ fn explained(finding: &Finding, others: &[Finding], checks: &[Check]) -> String 
             format!("; {} checks fail apart from that, the first: {}: {}", apart.len(), first.title, first.message)
         }
     };
-    format!("{}: {follow} {checks_fail} because of it{more}{apart}", finding.summary)
+    format!("{}{more}{apart}", finding.summary)
 }
 
 fn interruption(evidence: &Evidence) -> Option<&str> {
@@ -216,7 +214,7 @@ pub fn not_checked(view: &View<'_>, checks: &[Check]) -> Vec<NotChecked> {
 }
 
 /// Only where there is something to recommend.
-pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[NotChecked]) -> Vec<Recommendation> {
+pub fn recommendations(checks: &[Check], findings: &[Finding]) -> Vec<Recommendation> {
     let mut list: Vec<Recommendation> = Vec::new();
     let mut add = |horizon, text: String| {
         if list.iter().all(|r| r.text != text) {
@@ -234,12 +232,6 @@ pub fn recommendations(checks: &[Check], findings: &[Finding], not_checked: &[No
     };
     remedies(Status::Fail).for_each(|text| add(Horizon::Immediate, text));
     remedies(Status::Warn).for_each(|text| add(Horizon::Short, text));
-    let failed = checks.iter().any(|c| matches!(c.status, Status::Fail | Status::Warn));
-    if failed {
-        for remedy in not_checked.iter().filter_map(|n| n.remedy.clone()) {
-            add(Horizon::Medium, remedy);
-        }
-    }
     list.sort_by_key(|r| r.horizon);
     list
 }
@@ -258,6 +250,9 @@ pub fn reproduce(evidence: &Evidence) -> Vec<String> {
         Observation::ProcessStarted { process, command, .. } if process == "server" => Some(command),
         _ => None,
     });
-    let again = line(&run.command) + &seed;
-    std::iter::once(again).chain(server.map(|command| line(command))).collect()
+    let again = line(if run.again.is_empty() { &run.command } else { &run.again });
+    let broken = evidence.observations.iter().any(|o| matches!(o.what, Observation::FaultInjected { .. }));
+    // what was broken around the server is not in its command line
+    let server = server.filter(|_| !broken);
+    std::iter::once(again + &seed).chain(server.map(|command| line(command))).collect()
 }

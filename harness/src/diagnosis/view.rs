@@ -255,6 +255,16 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Whether the server had ended when the table of a moment was read: then what is not in it is no wonder.
+    pub fn ended_before_table(&self, moment: &str) -> bool {
+        let read = self.evidence.observations.iter().find_map(|o| match &o.what {
+            Observation::SocketTable { moment: m, .. } if m == moment => Some(o.monotonic_ns),
+            _ => None,
+        });
+        let ended = self.end_of(SERVER).and_then(|(_, end)| end.ended_ns);
+        read.zip(ended).is_some_and(|(read, ended)| ended <= read)
+    }
+
     /// Whether a reader of the socket table passed its self-test: only then is a row that it does not show not there.
     pub fn can_see(&self, source: TableSource) -> bool {
         let tests = self.seen(|o| match o {

@@ -131,7 +131,7 @@ impl fmt::Display for Question {
                     Some(true) => " with IPV6_V6ONLY",
                     Some(false) => " without IPV6_V6ONLY",
                 };
-                write!(f, "can {address} be bound{option}?")
+                write!(f, "can the harness bind {address}{option}?")
             }
             Self::Holders { port } => write!(f, "who holds port {port}, and since when?"),
             Self::Connect { address } => write!(f, "does {address} complete a connection?"),

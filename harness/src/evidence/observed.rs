@@ -42,6 +42,9 @@ pub struct RunInfo {
     pub duration_ms: u64,
     /// The harness's command line.
     pub command: Vec<String>,
+    /// The command line that runs this scenario alone; empty: the same.
+    #[serde(default)]
+    pub again: Vec<String>,
     /// Version of the harness.
     pub harness_version: String,
     /// What `sidetone --version` says, without the name; `None`: it could not be asked.

@@ -57,8 +57,16 @@ fn time(ns: f64) -> String {
 
 fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let fits = units.iter().rev().find(|(size, _)| value.abs() >= *size);
-    let (size, unit) =
-        fits.or_else(|| if value == 0.0 { units.last() } else { units.first() }).copied().unwrap_or((1.0, ""));
+    let (size, unit) = fits
+        .or_else(|| {
+            if value == 0.0 {
+                units.iter().find(|(_, unit)| *unit == "B").or_else(|| units.last())
+            } else {
+                units.first()
+            }
+        })
+        .copied()
+        .unwrap_or((1.0, ""));
     format!("{} {unit}", number(value / size))
 }
 
@@ -106,6 +114,7 @@ mod tests {
         assert_eq!(show(0.34, "ms"), "340 µs");
         assert_eq!(show(3021.0, "ms"), "3.02 s");
         assert_eq!(show(0.0, "ms"), "0 s");
+        assert_eq!(show(0.0, "bytes"), "0 B");
         assert_eq!(show(16_252_928.0, "bytes"), "15.5 MiB");
         assert_eq!(show(-512.0, "bytes"), "-512 B");
         assert_eq!(show(144_000.0, "count"), "144,000");

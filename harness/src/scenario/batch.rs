@@ -75,6 +75,8 @@ pub struct Batch {
     pub harness: PathBuf,
     /// The harness's command line.
     pub command: Vec<String>,
+    /// The words of it that name scenarios.
+    pub asked: Vec<String>,
     /// A warning fails too.
     pub strict: bool,
     /// Further reports.
@@ -201,9 +203,23 @@ impl Batch {
             started: now_rfc3339(),
             duration_ms: 0,
             command: self.command.clone(),
+            again: self.again(scenario),
             harness_version: env!("CARGO_PKG_VERSION").to_owned(),
             sidetone_version: self.sidetone_version.clone(),
         }
+    }
+
+    /// The command line with this scenario in the place of all that were asked for.
+    fn again(&self, scenario: &Scenario) -> Vec<String> {
+        let mut command = self.command.clone();
+        for word in &self.asked {
+            if let Some(at) = command.iter().position(|w| w == word) {
+                command.remove(at);
+            }
+        }
+        let after = command.iter().position(|w| w == "run").map_or(command.len(), |at| at + 1);
+        command.insert(after, scenario.word.clone());
+        command
     }
 
     fn folder_of(&self, scenario: &str, repeat: u32) -> String {

@@ -44,8 +44,10 @@ pub enum ScenarioError {
 pub struct Scenario {
     /// What is to be done.
     pub plan: Plan,
-    /// `shipped` or the file.
+    /// Where it came from, for people.
     pub origin: String,
+    /// What names it on the command line.
+    pub word: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,13 +137,16 @@ fn half_a_minute() -> String {
     "30s".to_owned()
 }
 
+/// Ends the origin of a shipped scenario.
+const SHIPPED: &str = " (shipped)";
+
 /// Finds scenarios by what a person typed: a shipped name, a file, or a folder of files (in the order of their names).
 ///
 /// # Errors
 /// See [`ScenarioError`].
 pub fn find(asked: &str) -> Result<Vec<Scenario>, ScenarioError> {
     let read_shipped =
-        |(name, text): (&str, &str)| parse(text, &format!("{name} (shipped)"), fixtures_folder().as_deref());
+        |(name, text): (&str, &str)| parse(text, &format!("{name}{SHIPPED}"), fixtures_folder().as_deref());
     if asked == shipped::FAULTS_NAME {
         return shipped::FAULTS.iter().copied().map(read_shipped).collect();
     }
@@ -203,7 +208,8 @@ pub fn parse(text: &str, origin: &str, base: Option<&Path>) -> Result<Scenario, 
         client.mic = resolve(&client.mic, "wav:", base).map_err(invalid)?;
         client.video = resolve(&client.video, "image:", base).map_err(invalid)?;
     }
-    Ok(Scenario { plan, origin: origin.to_owned() })
+    let word = origin.strip_suffix(SHIPPED).unwrap_or(origin).to_owned();
+    Ok(Scenario { plan, origin: origin.to_owned(), word })
 }
 
 /// serde's message, with a suggestion where a key is unknown.

@@ -10,7 +10,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 /// Whether a command works here, and if not, says what is not tested.
-async fn possible(program: &str, args: &[&str], what: &str) -> bool {
+pub(crate) async fn possible(program: &str, args: &[&str], what: &str) -> bool {
     let output = Command::new(program).args(args).output().await;
     let works = nix::unistd::geteuid().is_root() && output.as_ref().is_ok_and(|o| o.status.success());
     if !works {
@@ -43,7 +43,7 @@ async fn a_full_disk_is_named_and_the_verdict_is_still_told() {
 }
 
 /// Copies of the binaries where anybody may read them, as an unprivileged user finds them.
-fn for_everybody(place: &Place) {
+pub(crate) fn for_everybody(place: &Place) {
     let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(place.path(), 0o755);
     for binary in [harness(), &sidetone()] {
@@ -53,9 +53,9 @@ fn for_everybody(place: &Place) {
     }
 }
 
-const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+pub(crate) const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
-async fn as_nobody(place: &Place, args: &[&str]) -> Ended {
+pub(crate) async fn as_nobody(place: &Place, args: &[&str]) -> Ended {
     let mut command = Command::new("setpriv");
     command.args(NOBODY).arg(place.join("sidetone-harness")).args(["run"]).args(args);
     place.prepare(&mut command);

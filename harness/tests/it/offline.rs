@@ -6,7 +6,7 @@ use serde_json::{Value, json as value};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
-async fn diagnose(place: &Place, file: &str, more: &[&str]) -> Ended {
+pub(crate) async fn diagnose(place: &Place, file: &str, more: &[&str]) -> Ended {
     place.harness(&[&["diagnose", file], more].concat()).await
 }
 
@@ -19,20 +19,20 @@ async fn the_evidence_of_a_run_gives_the_same_report_again() {
     let again = diagnose(&place, file.to_str().unwrap(), &["--format", "markdown"]).await;
     assert_eq!(again.code, run.code, "{}", again.stderr);
     assert_eq!(again.stdout, place.read("call/report.md"));
-    cited(&place);
+    cited(&place, "call");
     let evidence = json(&place.read("call/evidence.json"));
     other_versions(&place, &evidence, &again.stdout).await;
 }
 
 /// Every piece of evidence stands where it is said to stand, in the very file that was seen.
-fn cited(place: &Place) {
+pub(crate) fn cited(place: &Place, scenario: &str) {
     let report = place.report();
     let items = list(&report["reports"][0]["evidence"]);
     assert!(items.len() > 30, "{}", items.len());
     for item in items {
         let (source, excerpt) = (item["source"].as_str().unwrap(), item["excerpt"].as_str().unwrap());
         let (path, line) = source.rsplit_once(':').unwrap();
-        let bytes = std::fs::read(place.latest("call").join(path)).unwrap_or_else(|e| panic!("{source}: {e}"));
+        let bytes = std::fs::read(place.latest(scenario).join(path)).unwrap_or_else(|e| panic!("{source}: {e}"));
         let text = String::from_utf8_lossy(&bytes);
         let line =
             text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap_or_else(|| panic!("{source}: no such line"));

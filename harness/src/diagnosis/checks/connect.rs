@@ -1,7 +1,7 @@
 //! Connections: TCP, HTTP, the session.
 
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
+use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, LogLine, Observation, Side};
 use sidetone::event::{Event, Family};
 use std::net::SocketAddr;
 
@@ -49,18 +49,33 @@ pub(super) fn resolve(view: &mut View<'_>) -> Vec<Check> {
 pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
     let check = draft("tcp.connect", Layer::Tcp, Side::Server, "listeners complete connections");
     let found = view.seen(|o| match o {
-        Observation::Connect { address, errno, took_us } => Some(match errno {
-            None => Ok(format!("{address} in {took_us} us")),
-            Some(errno) => Err(format!("{address}: {errno}")),
-        }),
+        Observation::Connect { address, errno, took_us } => Some((
+            *address,
+            match errno {
+                None => Ok(format!("{address} in {took_us} us")),
+                Some(errno) => Err(format!("{address}: {errno}")),
+            },
+        )),
         _ => None,
     });
+    let found = found.into_iter().map(|(line, (address, found))| match stranger_at(view, address) {
+        Some(pid) if found.is_ok() => (line, Err(format!("{address} is answered by pid {pid}, not by the server"))),
+        _ => (line, found),
+    });
+    let found = found.collect();
     together(
         check,
         view,
         found,
         "start the server, or compare the port with its ready line; if it listens, look for a filter",
     )
+}
+
+/// Another process than the server whose socket listens on an address, if the server was launched and it can be seen.
+fn stranger_at(view: &View<'_>, address: SocketAddr) -> Option<u32> {
+    let own = view.pid(SERVER)?;
+    let (_, row) = view.listener_row("ready", address)?;
+    row?.pids.iter().find(|pid| **pid != own).copied().filter(|_| !row.is_some_and(|r| r.pids.contains(&own)))
 }
 
 /// Addresses that completed no connection: nothing above TCP can be asked of them.
@@ -84,6 +99,7 @@ pub(super) fn health(view: &mut View<'_>) -> Vec<Check> {
             Some(match (status, word, error) {
                 (Some(200), Some("ok"), _) => Ok(format!("{address} in {took_us} us")),
                 (Some(200), Some(word), _) => Err(format!("{address} says {word:?}{}", missing_by(said.as_ref()))),
+                (Some(status), _, _) if body.trim().is_empty() => Err(format!("{address} answers {status}")),
                 (Some(status), _, _) => Err(format!("{address} answers {status}: {}", body.trim())),
                 (None, _, error) => Err(format!("{address}: {}", error.as_deref().unwrap_or("no answer"))),
             })
@@ -151,6 +167,16 @@ fn joined_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
         Event::SessionJoined { name, transport, peer, .. } if *name == client.name => Some((*transport, *peer)),
         _ => None,
     });
+    // what a server did only after its client had been told to go is no joining
+    let told_to_go = view.evidence.observations.iter().find_map(|o| match &o.what {
+        Observation::SignalSent { process, .. } if *process == client.name => Some(o.monotonic_ns),
+        _ => None,
+    });
+    let in_time = |line: &LogLine| {
+        let at = line.record.as_ref().map_or(0, |r| r.monotonic_ns);
+        told_to_go.is_none_or(|told| at < told)
+    };
+    let servers: Vec<_> = servers.into_iter().filter(|(_, line, _)| in_time(line)).collect();
     let mut ids: Vec<_> = own.iter().take(1).map(|(log, line, ())| view.cite_log(log, line)).collect();
     ids.extend(servers.iter().take(1).map(|(log, line, _)| view.cite_log(log, line)).collect::<Vec<_>>());
     match (own.is_empty(), servers.first()) {

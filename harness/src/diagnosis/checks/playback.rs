@@ -18,7 +18,13 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
         _ => None,
     });
     if stats.is_empty() {
-        return vec![if view.started_clients().is_empty() {
+        let joined = view.events(SERVER, |e| matches!(e, Event::SessionJoined { .. }).then_some(()));
+        let early = view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness);
+        return vec![if view.started_clients().is_empty() || view.pid(SERVER).is_none() {
+            check.skip("nobody joined, so nothing was mixed")
+        } else if early {
+            check.unknown("the server ended before it told what it had mixed", vec![])
+        } else if joined.is_empty() && view.evidence.log(SERVER, "stderr").is_some_and(|log| !log.lines.is_empty()) {
             check.skip("nobody joined, so nothing was mixed")
         } else {
             check.unknown("the log has no mixer.stats event (level debug is needed)", vec![])
@@ -150,7 +156,8 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         .filter(|(key, _)| of(key, "count") > 0)
         .map(|(key, words)| {
             let (count, got, expected) = (of(key, "count"), of(key, "samplesGot"), of(key, "samplesExpected"));
-            format!("{count} by {words} ({got} of {expected} samples)")
+            let ms = expected.saturating_sub(got) / 48;
+            format!("{ms} ms missing by {words}: {got} of {expected} samples in {count} callbacks")
         })
         .collect();
     let reported = view.events(&client.name, |e| match e {
@@ -159,6 +166,9 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     });
     let starved = reported.iter().filter(|(_, _, cause)| *cause == UnderrunCause::NothingReceived).count();
     ids.extend(reported.iter().take(3).map(|(log, line, _)| view.cite_log(log, line)).collect::<Vec<_>>());
+    if whole["sidetone"]["callbacks"]["count"].as_u64() == Some(0) {
+        return check.skip("it never played");
+    }
     if told.is_empty() && starved == 0 {
         let filling = of("filling", "count") + of("nothingReceived", "count");
         return check.pass(format!("none; {filling} callbacks while the first packets were on their way"), ids);

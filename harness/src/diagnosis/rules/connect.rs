@@ -2,12 +2,24 @@
 
 use super::{Rule, failed, finding, hypothesis, ids, link, refuted, unwell};
 use crate::diagnosis::listeners::as_the_server;
+use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question};
 use std::net::SocketAddr;
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[refused];
+
+/// Every refused address.
+fn refused_addresses(view: &View<'_>) -> String {
+    let all = view.seen(|o| match o {
+        Observation::Connect { address, errno: Some(errno), .. } if errno.starts_with("ECONNREFUSED") => Some(*address),
+        _ => None,
+    });
+    let mut told: Vec<_> = all.into_iter().map(|(_, address)| address.to_string()).collect();
+    told.dedup();
+    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+}
 
 /// The first refused address, with the observation and its time.
 fn first_refused(view: &View<'_>) -> Option<(usize, SocketAddr, u64)> {
@@ -24,6 +36,10 @@ fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     let (line, address, at_ns) = first_refused(view)?;
     let (table_line, row) = view.listener_row("ready", address).or_else(|| view.listener_row("call", address))?;
     let ended = view.end_of(SERVER).filter(|(_, end)| end.by_harness && end.ended_ns.is_none_or(|ns| ns <= at_ns));
+    // a server that ended by itself said why, or its exit code does
+    if view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness) {
+        return None;
+    }
     // who is refused while a socket listens is refused by a filter, and by nobody's absence
     if row.is_some() && ended.is_none() {
         return None;
@@ -43,9 +59,10 @@ fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
             format!("{address} refuses connections {after} ms after that"),
             std::slice::from_ref(&refusal),
         )?);
+        let before = if after == 0 { "just".to_owned() } else { format!("{after} ms") };
         let summary = format!(
-            "{address} refuses connections because the harness itself had ended the server (pid {pid}, {signal}) {after} ms \
-             before: nothing failed to bind"
+            "connections are refused because the harness itself had ended the server (pid {pid}, {signal}) {before} before; \
+             no bind failed"
         );
         let follows: Vec<_> = unwell(checks).filter(|c| !c.id.starts_with("harness.")).collect();
         (summary, ids(&follows))
@@ -55,7 +72,8 @@ fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         chain.push(link(format!("no socket listens on {address}"), &[table])?);
         chain.push(link(format!("{address} refuses connections"), std::slice::from_ref(&refusal))?);
         let who = if launched { "" } else { ": no server was started" };
-        let summary = format!("nothing listens on {address}{who}");
+        let all = refused_addresses(view);
+        let summary = format!("nothing listens on {all}{who}");
         let follows: Vec<_> = if launched {
             ["tcp.connect", "session.joined", "process.exit", "http.", "session.hello"]
                 .iter()

@@ -1,8 +1,8 @@
 //! Logs that claim what is not so.
 
-use super::{Rule, failed, finding, ids, link};
+use super::{Rule, failed, finding, hypothesis, ids, link};
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, Finding, Question};
+use crate::evidence::{Answer, Check, Confidence, Finding, HypothesisState, Question};
 use sidetone::event::Event;
 
 /// In this order.
@@ -25,6 +25,7 @@ fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<Str
     let summary = format!("{}; a client that is sent there is refused", log.message);
     let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
     finding.confidence = if denied { Confidence::High } else { Confidence::Medium };
+    finding.fixes.retain(|fix| !fix.text.starts_with("for mDNS"));
     Some((finding, explained))
 }
 
@@ -47,10 +48,16 @@ fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     for (line, waited_ms) in &again {
         chain.push(link(format!("a second browse of {waited_ms} ms found nothing either"), &[view.cite(*line)])?);
     }
-    let looks = if again.is_empty() { "a browse finds" } else { "two browses find" };
-    let summary =
-        format!("the log says that the server announced itself by mDNS, and {looks} nothing: nobody will discover it");
-    let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
-    finding.confidence = if again.is_empty() { Confidence::Medium } else { Confidence::High };
+    let looks = if again.is_empty() { "a browse on lo finds" } else { "two browses on lo find" };
+    let summary = format!("the log says that the server announced itself by mDNS, and {looks} nothing of it");
+    let hypotheses = vec![hypothesis(
+        HypothesisState::Open,
+        "multicast does not pass on that interface",
+        "a browse for an announcement of the harness itself, not made",
+        browse.evidence.clone(),
+    )];
+    let mut finding = finding("log.contradicts_observation", summary, chain, hypotheses)?;
+    finding.confidence = Confidence::Medium;
+    finding.fixes.retain(|fix| !fix.text.starts_with("believe the observation") && !fix.text.contains("ss -ltnp"));
     Some((finding, vec![browse.id]))
 }

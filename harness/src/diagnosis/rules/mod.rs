@@ -22,38 +22,47 @@ use crate::cause::by_code;
 use crate::evidence::{Check, Confidence, EvidenceId, Finding, Fix, Hypothesis, HypothesisState, Link, Status};
 
 /// Finds one cause, and says by their ids which checks it explains.
-type Rule = fn(&mut View<'_>, &[Check]) -> Option<(Finding, Vec<String>)>;
+type Rule = fn(&mut View<'_>, &[Check]) -> Option<Found>;
 
-/// In the order in which one explains the other: what a machine lacks, what a process does, what it holds, what it says.
-const FAMILIES: &[&[Rule]] = &[
-    resource::RULES,
-    process::RULES,
-    bind::RULES,
-    resource::LIMITS,
-    log::RULES,
-    connect::RULES,
-    resource::LEAKS,
-    senders::RULES,
-    media::RULES,
-    playout::RULES,
-];
+/// What a rule found, and the ids of the checks that it explains.
+type Found = (Finding, Vec<String>);
 
-/// Applies every rule until it finds nothing more; marks the checks that are explained.
+/// Before the listeners, in the order in which one explains the other: what a machine lacks, what a process does.
+const BEFORE: &[&[Rule]] = &[resource::RULES, process::RULES];
+/// After the listeners: what the server holds, what it says, what people hear.
+const AFTER: &[&[Rule]] =
+    &[resource::LIMITS, log::RULES, connect::RULES, resource::LEAKS, senders::RULES, media::RULES, playout::RULES];
+
+/// Applies every rule; marks the checks that are explained.
 pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    for rule in FAMILIES.iter().flat_map(|family| family.iter()) {
-        let open: Vec<Check> = checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect();
-        let Some((finding, explained)) = rule(view, &open) else { continue };
-        let follows = |c: &&mut Check| {
-            let open = c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
-            open && explained.contains(&c.id)
-        };
-        for check in checks.iter_mut().filter(follows) {
-            check.caused_by = Some(finding.cause.clone());
-        }
-        findings.push(finding);
+    one_each(view, checks, BEFORE, &mut findings);
+    let open: Vec<Check> = unexplained(checks);
+    for found in bind::find(view, &open) {
+        mark(checks, found, &mut findings);
     }
+    one_each(view, checks, AFTER, &mut findings);
     findings
+}
+
+fn one_each(view: &mut View<'_>, checks: &mut [Check], families: &[&[Rule]], findings: &mut Vec<Finding>) {
+    for rule in families.iter().flat_map(|family| family.iter()) {
+        if let Some(found) = rule(view, &unexplained(checks)) {
+            mark(checks, found, findings);
+        }
+    }
+}
+
+fn unexplained(checks: &[Check]) -> Vec<Check> {
+    checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect()
+}
+
+fn mark(checks: &mut [Check], (finding, explained): Found, findings: &mut Vec<Finding>) {
+    let open = |c: &&mut Check| c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
+    for check in checks.iter_mut().filter(open).filter(|c| explained.contains(&c.id)) {
+        check.caused_by = Some(finding.cause.clone());
+    }
+    findings.push(finding);
 }
 
 fn failed<'c>(checks: &'c [Check], prefix: &str) -> Vec<&'c Check> {

@@ -1,9 +1,9 @@
 //! A speaker that ran dry: the data came late, or the device asked late.
 
-use super::{Rule, failed, finding, link, refuted};
+use super::{Rule, failed, finding, hypothesis, link, refuted};
 use crate::diagnosis::checks::playback::{Dry, dry};
 use crate::diagnosis::view::View;
-use crate::evidence::{Check, Confidence, Finding};
+use crate::evidence::{Check, Confidence, Finding, Fix, FixKind, HypothesisState, Status};
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[late_callback, late_data];
@@ -42,21 +42,40 @@ fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<
         dry.late_callbacks, dry.callbacks
     );
     chain.push(link(late, std::slice::from_ref(&stats))?);
-    let hypotheses = vec![refuted(
+    let missing_ms = dry.missing() / 48;
+    let mut hypotheses = vec![refuted(
         "the data came late",
-        format!("the samples missing by cause: {} by late callbacks, {} by late data", dry.by_callback, dry.by_data)
-            .as_str(),
+        &format!("missing by late callbacks {} samples, by late data {}", dry.by_callback, dry.by_data),
         vec![stats],
     )];
+    let waited = view.pressure().and_then(|(line, pressure)| Some((line, *pressure.run_delay_us.get(name)? / 1_000)));
+    let idle = waited.is_some_and(|(_, waited_ms)| waited_ms * 2 < missing_ms);
+    if let Some((line, waited_ms)) = waited {
+        let decided = if idle { HypothesisState::Refuted } else { HypothesisState::Confirmed };
+        let by = format!("{name} waited {waited_ms} ms for a processor, and {missing_ms} ms are missing");
+        hypotheses.push(hypothesis(decided, "there was too little processor time", by, vec![view.cite(line)]));
+    }
+    let why = match waited {
+        Some((_, waited_ms)) if idle => {
+            format!("something kept it from running, and it was not the processor ({waited_ms} ms of waiting for one)")
+        }
+        Some((_, waited_ms)) => format!("it waited {waited_ms} ms for a processor"),
+        None => "what kept it from running is not known".to_owned(),
+    };
     let summary = format!(
-        "{name}'s speaker ran dry because its own callbacks came late ({} of {}), {:.0} ms in all: the client's process or its \
-         machine did not run in time; the data was there",
-        dry.late_callbacks,
-        dry.callbacks,
-        dry.missing() as f64 / 48.0
+        "{name}'s speaker ran dry for {missing_ms} ms because {name} did not ask for sound in time ({} late callbacks); its data \
+         was there, and {why}",
+        dry.late_callbacks
     );
     let mut finding = finding("media.underrun_late_callback", summary, chain, hypotheses)?;
     finding.confidence = if dry.by_data == 0 { Confidence::High } else { Confidence::Medium };
+    if idle {
+        let text = format!(
+            "look for what stops {name}: SIGSTOP or a debugger (State in /proc/PID/status), a frozen cgroup, a full pipe"
+        );
+        finding.fixes.retain(|fix| !fix.text.contains("processor"));
+        finding.fixes.insert(0, Fix { kind: FixKind::Safe, text });
+    }
     Some((finding, explained(&found)))
 }
 
@@ -68,18 +87,17 @@ fn late_data(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<Stri
         chain.push(link(check.message.clone(), &check.evidence)?);
     }
     let stats = view.cite(dry.line);
-    let hypotheses = vec![refuted(
+    let mut hypotheses = vec![refuted(
         "the device asked late",
-        format!("its callbacks: {} of {} came late", dry.late_callbacks, dry.callbacks).as_str(),
+        &format!("{} of its {} callbacks came late", dry.late_callbacks, dry.callbacks),
         vec![stats],
     )];
-    let summary = format!(
-        "{name}'s speaker ran dry because the data came late: {:.0} ms of sound were not there when they were due, while its \
-         callbacks came in time ({} of {} late)",
-        dry.missing() as f64 / 48.0,
-        dry.late_callbacks,
-        dry.callbacks
-    );
+    let mixer = checks.iter().find(|c| c.id == "media.mixer" && c.status == Status::Pass);
+    if let Some(mixer) = mixer {
+        hypotheses.push(refuted("the server mixed late", &mixer.message, mixer.evidence.clone()));
+    }
+    let way = if mixer.is_some() { "; the server mixed in time, so it is the way to it" } else { "" };
+    let summary = format!("{name}'s speaker ran dry for {} ms because its data came late{way}", dry.missing() / 48);
     let mut finding = finding("media.underrun_late_data", summary, chain, hypotheses)?;
     finding.confidence = if dry.by_callback == 0 { Confidence::High } else { Confidence::Medium };
     Some((finding, explained(&found)))

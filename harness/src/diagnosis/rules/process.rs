@@ -1,11 +1,15 @@
 //! Programs that are stopped, crashed, killed, or never came so far as to listen.
 
 use super::{Rule, finding, hypothesis, link, refuted, unwell};
-use crate::diagnosis::view::{End, SERVER, View};
+use crate::diagnosis::summary::and;
+use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, Check, Confidence, Finding, HypothesisState, Observation, ProcessState, Question};
+use sidetone::event::Event;
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[crashed, killed, stopped, hung];
+/// Where Linux waits in `open` of a FIFO for the other end.
+const WAITS_FOR_PEER: &str = "wait_for_partner";
 
 /// Signals that the kernel sends to a program that did what cannot be done.
 const CRASHES: [(i32, &str); 6] =
@@ -24,20 +28,35 @@ fn called(process: &str) -> &str {
     if process == SERVER { "the server" } else { process }
 }
 
-/// Milliseconds from the first observation to a moment.
-fn at_ms(view: &View<'_>, ns: Option<u64>) -> Option<u64> {
-    let began = view.evidence.observations.first()?.monotonic_ns;
-    Some(ns?.saturating_sub(began) / 1_000_000)
+/// When the harness saw something: ` at 13:05:59 UTC`.
+fn at(view: &View<'_>, line: usize) -> String {
+    let time = view.evidence.observations.get(line - 1).map_or("", |o| o.time.as_str());
+    let clock = time.split('T').nth(1).and_then(|t| t.split(['.', 'Z']).next());
+    clock.map_or_else(String::new, |clock| format!(" at {clock} UTC"))
 }
 
-fn when(view: &View<'_>, end: &End) -> String {
-    at_ms(view, end.ended_ns).map_or_else(String::new, |ms| format!(" {:.1} s after the run began", ms as f64 / 1e3))
+/// Who lost a connection to the server, by their own logs.
+fn cut_off(view: &View<'_>) -> String {
+    let lost = |client: &&str| {
+        !view.events(client, |e| matches!(e, Event::ClientDisconnected { .. }).then_some(())).is_empty()
+    };
+    let names: Vec<_> = view.evidence.plan.clients.iter().map(|c| c.name.as_str()).filter(lost).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("; {one} lost its connection"),
+        many => format!("; {} lost their connections", and(many)),
+    }
 }
 
 /// What a program's end explains: if it is the server all that is not well, else what concerns the client.
 fn consequences(view: &View<'_>, process: &str, checks: &[Check]) -> Vec<String> {
     if process == SERVER {
-        return unwell(checks).filter(|c| !c.id.starts_with("harness.")).map(|c| c.id.clone()).collect();
+        // a bind that failed while it lived has a reason of its own
+        let failed = view.events(SERVER, |e| matches!(e, Event::ListenerBindFailed { .. }).then_some(()));
+        let of_binds = ["bind.no_failure", "bind.asked", "bind.failure_told", "log.no_errors"];
+        let own =
+            |c: &&Check| !c.id.starts_with("harness.") && (failed.is_empty() || !of_binds.contains(&c.id.as_str()));
+        return unwell(checks).filter(own).map(|c| c.id.clone()).collect();
     }
     let mut explained = super::without(view, &[process.to_owned()], checks);
     // the server counts a client that ended without a goodbye, and its own descriptors with it
@@ -45,17 +64,21 @@ fn consequences(view: &View<'_>, process: &str, checks: &[Check]) -> Vec<String>
     explained
 }
 
-fn ended_by(view: &View<'_>, wanted: impl Fn(i32) -> bool) -> Option<(String, usize, End, i32)> {
+fn ended_by(view: &View<'_>, wanted: impl Fn(i32) -> bool) -> Option<(String, usize, i32)> {
     programs(view).into_iter().find_map(|process| {
         let (line, end) = view.end_of(&process)?;
         let signal = end.signal.filter(|s| wanted(*s) && !end.by_harness)?;
-        Some((process, line, end, signal))
+        Some((process, line, signal))
     })
+}
+
+fn lost(view: &View<'_>, process: &str) -> String {
+    if process == SERVER { cut_off(view) } else { String::new() }
 }
 
 fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
     let name_of = |signal: i32| CRASHES.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name);
-    let (process, line, end, signal) = ended_by(view, |s| name_of(s).is_some())?;
+    let (process, line, signal) = ended_by(view, |s| name_of(s).is_some())?;
     let name = name_of(signal)?;
     let id = view.cite(line);
     let mut chain = vec![link(
@@ -64,23 +87,26 @@ fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     )?];
     if let Some((log, last)) = view.evidence.log(&process, "stderr").and_then(|log| Some((log, log.lines.last()?))) {
         let said = last.record.as_ref().map_or_else(|| last.text.trim(), |r| r.message.as_str());
-        chain.push(link(format!("the last line of its log: {said}"), &[view.cite_log(log, last)])?);
+        chain.push(link(format!("the last that it said before: {said}"), &[view.cite_log(log, last)])?);
     }
     let hypotheses = vec![
-        refuted(
-            "it was ended with SIGKILL, by the kernel for want of memory or by somebody",
-            "the signal of its end",
-            vec![id.clone()],
+        refuted("it was killed (SIGKILL), by the kernel or by somebody", "the signal of its end", vec![id.clone()]),
+        refuted("it ended by itself with an exit code", "the signal of its end", vec![id.clone()]),
+        hypothesis(
+            HypothesisState::Open,
+            "somebody sent that signal to a program that did nothing wrong",
+            "the kernel's log: it has a line only of a real fault; it was not read",
+            vec![id],
         ),
-        refuted("it ended by itself with an exit code", "the signal of its end", vec![id]),
     ];
     let pid = view.pid(&process).unwrap_or_default();
-    let summary = format!("{} (pid {pid}) crashed with {name}{}", called(&process), when(view, &end));
+    let summary =
+        format!("{} (pid {pid}) crashed with {name}{}{}", called(&process), at(view, line), lost(view, &process));
     Some((finding("process.crashed", summary, chain, hypotheses)?, consequences(view, &process, checks)))
 }
 
 fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    let (process, line, end, signal) = ended_by(view, |s| [SIGKILL, SIGTERM].contains(&s))?;
+    let (process, line, signal) = ended_by(view, |s| [SIGKILL, SIGTERM].contains(&s))?;
     let id = view.cite(line);
     let name = if signal == SIGKILL { "SIGKILL" } else { "SIGTERM" };
     let chain = vec![link(
@@ -91,14 +117,18 @@ fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>
         refuted("it crashed", "the signal of its end is none that a fault of its own brings", vec![id.clone()]),
         hypothesis(
             HypothesisState::Open,
-            "the kernel killed it for want of memory",
+            "it ran out of memory, and the kernel killed it (OOM)",
             "memory.events of its control group, which was not read",
             vec![id],
         ),
     ];
     let pid = view.pid(&process).unwrap_or_default();
-    let summary =
-        format!("somebody ended {} (pid {pid}) with {name}{}; the harness did not", called(&process), when(view, &end));
+    let who = called(&process);
+    let summary = format!(
+        "somebody, not the harness, ended {who} (pid {pid}) with {name}{}{}",
+        at(view, line),
+        lost(view, &process)
+    );
     let mut finding = finding("process.killed_by_third_party", summary, chain, hypotheses)?;
     if signal == SIGKILL {
         finding.confidence = Confidence::Medium; // the kernel sends the same when memory runs out
@@ -148,10 +178,19 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
         refuted("it waits for a lock, a pipe or a device", "its state: one that waits is in state S or D", vec![id]),
     ];
     let pid = view.pid(&process).unwrap_or_default();
-    let effect = if process == SERVER { "it accepts nothing and answers nobody" } else { "it neither sends nor plays" };
+    let effect = if process == SERVER {
+        "connections are accepted, and nobody gets an answer"
+    } else {
+        "it neither sends nor plays"
+    };
     let summary =
         format!("{} (pid {pid}) is stopped (state {}, as after SIGSTOP): {effect}", called(&process), state.state);
-    Some((finding("process.stopped", summary, chain, hypotheses)?, consequences(view, &process, checks)))
+    let mut finding = finding("process.stopped", summary, chain, hypotheses)?;
+    for fix in &mut finding.fixes {
+        fix.text =
+            fix.text.replace("-CONT PID", &format!("-CONT {pid}")).replace("/proc/PID/", &format!("/proc/{pid}/"));
+    }
+    Some((finding, consequences(view, &process, checks)))
 }
 
 fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
@@ -192,10 +231,13 @@ fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)>
             refuted("it is busy", "its state and its processor time", vec![process])
         },
     ];
-    let waits = state.waits_in.as_ref().map_or_else(String::new, |function| format!(" in {function}"));
-    let does = if state.state == "R" { "works".to_owned() } else { format!("waits{waits}") };
-    let summary = format!(
-        "the server (pid {pid}) hangs before it has bound anything: it {does}, {said}, and nothing listens after {waited_ms} ms"
-    );
+    let does = match (state.state.as_str(), state.waits_in.as_deref()) {
+        ("R", _) => "works".to_owned(),
+        (_, Some(WAITS_FOR_PEER)) => "waits for somebody to open the other end of a FIFO".to_owned(),
+        (_, Some(function)) => format!("waits in the kernel's {function}"),
+        (_, None) => "waits".to_owned(),
+    };
+    let seconds = waited_ms as f64 / 1e3;
+    let summary = format!("the server (pid {pid}) does not listen after {seconds:.1} s: it {does}, and {said}");
     Some((finding("process.hung_before_bind", summary, chain, hypotheses)?, consequences(view, SERVER, checks)))
 }

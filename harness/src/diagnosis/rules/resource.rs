@@ -2,6 +2,7 @@
 
 use super::{Rule, failed, finding, ids, link};
 use crate::diagnosis::listeners::errno;
+use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, Check, Confidence, Finding, Observation, Question, Status};
 use sidetone::event::Event;
@@ -54,7 +55,7 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
         }
         _ => None,
     });
-    let (log, line, (address, errno, connections)) = refused.first()?.clone();
+    let (log, line, (_, errno, connections)) = refused.first()?.clone();
     let times = refused.len();
     let mut chain = Vec::new();
     let state = view.answers(|question, answer| match (question, answer) {
@@ -71,12 +72,14 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
             &[view.cite(line)],
         )?);
     }
-    let cited = view.cite_log(log, line);
+    let mut addresses: Vec<_> = refused.iter().map(|(_, _, (address, ..))| address.to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    let list = and(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
     let often = if times == 1 { String::new() } else { format!(" ({times} times)") };
-    chain.push(link(
-        format!("accept on {address} fails with {errno}{often}, at {connections} open connections"),
-        &[cited],
-    )?);
+    let cited = view.cite_log(log, line);
+    let text = format!("accept fails with {errno} on {list}{often}, at {connections} open connections");
+    chain.push(link(text, &[cited])?);
     let waiting = view.seen(|o| match o {
         Observation::SocketTable { moment, rows, .. } if moment == "call" => rows
             .iter()
@@ -91,15 +94,20 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
             &[view.cite(*line)],
         )?);
     }
-    let summary = match full {
-        Some((_, open, limit)) => format!(
-            "the server has no descriptor left ({open} are open, its limit is {limit}): connections to {address} are \
-             completed by the kernel and never answered"
-        ),
-        None => format!("the server has no descriptor left ({errno}): connections to {address} are never answered"),
+    let count = match full {
+        Some((_, open, limit)) => format!("{open} are open, its limit is {limit}"),
+        None => errno.to_string(),
     };
+    let summary = format!(
+        "the server has no descriptor left ({count}): connections are completed by the kernel, and nobody gets an answer"
+    );
     let mut finding = finding("resource.fd_limit", summary, chain, vec![])?;
     finding.confidence = if settled { Confidence::High } else { Confidence::Medium };
+    let pid = view.pid(SERVER).unwrap_or_default();
+    for fix in &mut finding.fixes {
+        fix.text =
+            fix.text.replace("--pid PID", &format!("--pid {pid}")).replace("/proc/PID/", &format!("/proc/{pid}/"));
+    }
     let unwell = checks.iter().filter(|c| c.status != Status::Pass && !c.id.starts_with("harness."));
     let explained = ids(&unwell.collect::<Vec<_>>());
     Some((finding, explained))

@@ -56,15 +56,14 @@ fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<S
             ));
         }
     }
-    let first = found.first()?;
+    found.first()?;
     let listeners = listeners(view, &names);
-    let summary = format!(
-        "{} {} nothing at all ({}), so {}",
-        and(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-        if names.len() == 1 { "sends" } else { "send" },
-        first.2.message,
-        who_hears(&listeners)
-    );
+    let without =
+        names.iter().all(|name| view.evidence.plan.clients.iter().any(|c| c.name == *name && c.mic == "none"));
+    let why = if without { " (it was started with --mic none)" } else { "" };
+    let verb = if names.len() == 1 { "sends" } else { "send" };
+    let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let summary = format!("{who} {verb} no sound at all{why}, so {}", who_hears(&listeners));
     let explained = explained(view, checks, &names, &listeners);
     Some((finding("media.nothing_sent", summary, chain, hypotheses)?, explained))
 }
@@ -88,21 +87,26 @@ fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, 
             check.evidence.clone(),
         ));
     }
-    let first = found.first()?;
+    found.first()?;
     let listeners = listeners(view, &names);
     let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let summary =
-        format!("the microphone of {who} delivers silence ({}), so {}", first.2.message, who_hears(&listeners));
+    let summary = format!("the microphone of {who} delivers nothing but silence, so {}", who_hears(&listeners));
     let explained = explained(view, checks, &names, &listeners);
-    Some((finding("media.silence", summary, chain, hypotheses)?, explained))
+    let mut finding = finding("media.silence", summary, chain, hypotheses)?;
+    // the other half of this cause, a mixer that loses sound, is ruled out
+    finding.fixes.retain(|fix| !fix.text.starts_with("compare what came in"));
+    for fix in &mut finding.fixes {
+        fix.text = fix.text.replace("if what came in is silent already, ", "");
+    }
+    Some((finding, explained))
 }
 
 fn who_hears(listeners: &[String]) -> String {
     let names: Vec<_> = listeners.iter().map(String::as_str).collect();
     match names.as_slice() {
         [] => "nobody misses anything".to_owned(),
-        [one] => format!("{one} hears nothing of it"),
-        many => format!("{} hear nothing of it", and(many)),
+        [one] => format!("{one} hears nothing"),
+        many => format!("{} hear nothing", and(many)),
     }
 }
 

@@ -8,7 +8,7 @@ use super::view::View;
 use crate::evidence::{Finding, Fix, Hypothesis, HypothesisState, Link};
 
 /// Characters of a cell of the tables of guesses and questions; the evidence holds the rest.
-const CELL: usize = 240;
+const CELL: usize = 420;
 
 /// All findings; nothing if there is none.
 pub(super) fn section(view: &View<'_>) -> Option<String> {
@@ -93,7 +93,7 @@ pub(super) fn follow_ups(view: &View<'_>) -> Option<String> {
         table.row([cell(&asked.question), cell(&asked.answer), cell(&asked.because), cited]);
     }
     let table = table.finish()?;
-    Some(format!("Asked by the diagnosis and done by the harness while the scene was untouched.\n\n{table}"))
+    Some(format!("What the harness tried in order to decide, before it ended anything that still ran.\n\n{table}"))
 }
 
 /// Text in a cell that stays a cell.

@@ -15,7 +15,7 @@ pub(super) fn reproduce(report: &Report) -> Option<String> {
 
 /// Never left out: that everything was checked is a statement too.
 pub(super) fn not_checked(report: &Report) -> String {
-    let mut table = Table::new(&["What", "Why", "How it could be"]);
+    let mut table = Table::new(&["What", "Why", "How to check it"]);
     for gap in &report.not_checked {
         table.row([text(&gap.what), text(&gap.why), text(gap.remedy.as_deref().unwrap_or_default())]);
     }

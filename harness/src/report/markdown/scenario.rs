@@ -58,7 +58,7 @@ pub(super) fn expectation(expectation: &Expectation, observed: Status) -> Option
             } else {
                 format!(", so this {} counts as a pass", observed.word())
             };
-            Some(format!("**As expected:** this scenario is to find {}. All of it was found{counts}.", text(expected)))
+            Some(format!("**As expected:** {}. All of it was found{counts}.", text(expected)))
         }
         Expectation::Unmet { expected, found } => Some(format!(
             "**Not as expected:** this scenario is to find {}; found instead: {}.",
@@ -164,8 +164,8 @@ fn side(view: &View<'_>, side: Side) -> Option<String> {
     let causes = if view.report.findings.len() == 1 { "root cause" } else { "root causes" };
     let note = match view.report.checks.iter().filter(explained).count() {
         0 => None,
-        1 => Some(format!("1 more check follows from the [{causes}](#cause-1).")),
-        n => Some(format!("{n} more checks follow from the [{causes}](#cause-1).")),
+        1 => Some(format!("1 more is listed under the [{causes}](#cause-1).")),
+        n => Some(format!("{n} more are listed under the [{causes}](#cause-1).")),
     };
     let parts: Vec<_> = table.into_iter().chain(note).collect();
     (!parts.is_empty()).then(|| parts.join("\n\n"))

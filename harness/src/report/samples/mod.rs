@@ -83,6 +83,7 @@ fn empty(scenario: &str, title: &str, status: Status, sentence: &str) -> Report 
             started: "2026-11-22T21:30:00.000000Z".to_owned(),
             duration_ms: 3_812,
             command: command.map(str::to_owned).to_vec(),
+            again: vec![],
             harness_version: "0.1.0".to_owned(),
             sidetone_version: Some("0.1.0".to_owned()),
         },

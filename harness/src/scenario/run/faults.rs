@@ -188,6 +188,10 @@ impl Run {
         };
         let ends_after = ends_after.map(crate::evidence::Millis::duration);
         let holder = hold::start(&self.launcher(), &self.setup.harness, what, &on, ends_after).await?;
+        if ends_after.is_some_and(|after| after.is_zero()) {
+            // it is to be gone before the server asks
+            drop(tokio::time::timeout(super::STEP, holder.process.ended()).await);
+        }
         if let (Fault::HoldPort { listener, .. }, Some(held)) = (fault, holder.addresses.first()) {
             let asked = self.asked.iter_mut().filter(|(kind, _)| *kind == *listener);
             asked.flat_map(|(_, addresses)| addresses).for_each(|address| address.set_port(held.port()));

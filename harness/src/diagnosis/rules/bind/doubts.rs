@@ -2,11 +2,12 @@
 
 use super::Case;
 use super::told::{inside, range};
-use crate::diagnosis::listeners::{as_the_server, errno};
+use crate::diagnosis::listeners::{as_the_server, errno, was_ready};
 use crate::diagnosis::rules::{hypothesis, refuted};
-use crate::diagnosis::view::View;
+use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, EvidenceId, Finding, Fix, FixKind, Hypothesis, HypothesisState, Question};
-use sidetone::event::ListenerKind;
+use sidetone::event::{Event, ListenerKind};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// The nearest other explanations, with what splits them.
@@ -18,7 +19,7 @@ pub(super) fn hypotheses(view: &mut View<'_>, case: &Case, code: &str) -> Vec<Hy
         let evidence: Vec<_> = case.in_the_way.iter().map(|h| h.evidence.clone()).chain(looked.clone()).collect();
         let has = |state: &str| case.in_the_way.iter().any(|h| h.state == state);
         let connected = case.in_the_way.iter().any(|h| !["LISTEN", "TIME_WAIT"].contains(&h.state.as_str()));
-        let known = !case.in_the_way.is_empty() || looked.is_some();
+        let known = !case.in_the_way.is_empty() || case.looked;
         for (statement, is_so) in [
             ("another listener has the port", has("LISTEN")),
             ("an outgoing connection has the port as its local end", connected && !has("LISTEN")),
@@ -33,7 +34,7 @@ pub(super) fn hypotheses(view: &mut View<'_>, case: &Case, code: &str) -> Vec<Hy
             all.push(hypothesis(state, statement, by, evidence.first().cloned().into_iter().collect()));
         }
         if let Some((bound, id)) = &case.now {
-            let statement = "it was only so for a moment";
+            let statement = "a passing condition";
             let by = "the same bind, by the harness, later";
             all.push(if *bound {
                 hypothesis(HypothesisState::Confirmed, statement, by, vec![id.clone()])
@@ -43,11 +44,14 @@ pub(super) fn hypotheses(view: &mut View<'_>, case: &Case, code: &str) -> Vec<Hy
         }
     }
     if code == "bind.permission_denied" {
-        all.extend(elsewhere(view, asked).map(|(address, bound, id)| {
-            let by = format!("a bind of {address} by the harness");
-            let state = if bound { HypothesisState::Refuted } else { HypothesisState::Open };
-            hypothesis(state, "no port can be bound at all", by, vec![id])
-        }));
+        let bound = view.events(SERVER, |e| match e {
+            Event::ListenerBound { address, .. } => Some(*address),
+            _ => None,
+        });
+        if let Some((log, line, address)) = bound.first() {
+            let id = view.cite_log(log, line);
+            all.push(refuted("the server can bind no port at all", &format!("it bound {address}"), vec![id]));
+        }
     }
     if code == "bind.address_not_local" {
         let any: SocketAddr =
@@ -87,32 +91,46 @@ pub(in crate::diagnosis) fn elsewhere(
     Some((address, bound, view.cite(line)))
 }
 
-/// What to do about this very holder comes before what the catalogue says in general.
-pub(super) fn specific_fixes(finding: &mut Finding, case: &Case, view: &View<'_>) {
-    let port = case.missing.address.port();
-    let flag = match case.missing.kind {
-        ListenerKind::Tcp => "--port",
-        ListenerKind::WebSocket => "--websocket-port",
+/// What to do about these very holders comes before what the catalogue says in general.
+pub(super) fn fixes(finding: &mut Finding, cases: &[Case], view: &mut View<'_>) {
+    let first = &cases[0];
+    let port = first.missing.address.port();
+    let mut own = Vec::new();
+    let mut fix = |kind, text: String| own.push(Fix { kind, text });
+    let of_the_port =
+        ["bind.port_in_use", "bind.wildcard_conflict", "bind.bound_not_listening", "bind.port_taken_by_outgoing"];
+    let another_port = of_the_port.contains(&finding.cause.as_str());
+    if another_port {
+        let flag = match first.missing.kind {
+            ListenerKind::Tcp => "--port",
+            ListenerKind::WebSocket => "--websocket-port",
+        };
+        let free = elsewhere(view, first.missing.address).filter(|(_, bound, _)| *bound);
+        let example = free.map_or_else(String::new, |(address, ..)| format!(" ({} is free here)", address.port()));
+        let (kind, start) = if was_ready(view) {
+            (FixKind::ChangesState, "restart the server with another port")
+        } else {
+            (FixKind::Safe, "start the server with another port")
+        };
+        fix(kind, format!("{start}: {flag} N{example}, and tell the clients"));
+    }
+    let pids: BTreeSet<u32> = cases.iter().filter_map(|c| c.in_the_way.first()?.pid).collect();
+    if !pids.is_empty() {
+        let list: Vec<_> = pids.iter().map(ToString::to_string).collect();
+        fix(FixKind::ChangesState, format!("end pid {}, then restart the server", list.join(" and pid ")));
+    }
+    let outgoing = finding.cause == "bind.port_taken_by_outgoing" && inside(view, port).is_some();
+    if outgoing {
+        let append = "append it to net.ipv4.ip_local_reserved_ports (this frees nothing now)";
+        fix(FixKind::NeedsRoot, format!("so that {port} is never given to a connection again, {append}"));
+    }
+    // the catalogue's own words stay where nothing more exact was said
+    let said = |general: &Fix| {
+        another_port && (general.text.contains("on another port") || general.text.contains("use a port below"))
+            || !pids.is_empty() && general.text.starts_with("end the")
+            || outgoing && general.text.starts_with("reserve the port")
     };
-    let mut fixes = Vec::new();
-    let mut fix = |kind, text: String| fixes.push(Fix { kind, text });
-    match finding.cause.as_str() {
-        "bind.port_taken_by_outgoing" | "bind.port_in_time_wait" if inside(view, port).is_some() => {
-            let low = range(view).map_or(32_768, |(low, _)| low);
-            fix(FixKind::Safe, format!("give the server a port below {low}, outside the ephemeral range: {flag} N"));
-            fix(FixKind::NeedsRoot, format!("reserve the port: sysctl net.ipv4.ip_local_reserved_ports={port}"));
-        }
-        "bind.port_in_use" | "bind.wildcard_conflict" | "bind.bound_not_listening" | "bind.port_taken_by_outgoing" => {
-            fix(FixKind::Safe, format!("give the server another port: {flag} N"));
-        }
-        _ => {}
-    }
-    if let Some((held, pid)) = case.in_the_way.first().and_then(|h| Some((h, h.pid?))) {
-        let what = if held.state == "LISTEN" { "it listens there" } else { "its connection ends with it" };
-        fix(FixKind::ChangesState, format!("end pid {pid} ({what}), then restart the server"));
-    }
-    if !fixes.is_empty() {
-        finding.fixes = fixes;
-        finding.fixes.sort_by_key(|f| f.kind);
-    }
+    finding.fixes.retain(|general| !said(general));
+    finding.fixes.splice(0..0, own);
+    finding.fixes.sort_by_key(|f| f.kind);
 }

@@ -7,95 +7,101 @@ mod told;
 
 pub(in crate::diagnosis) use doubts::elsewhere;
 
-use super::{Rule, finding, unwell, without};
+use super::{finding, unwell, without};
 use crate::diagnosis::listeners::{
     InTheWay, Missing, as_the_server, clients_of, errno, fell_back, in_the_way, missing, was_ready,
 };
 use crate::diagnosis::view::View;
-use crate::evidence::{Answer, Check, Confidence, EvidenceId, Finding, Observation};
-use doubts::{hypotheses, specific_fixes};
-use sidetone::event::ListenerKind;
+use crate::evidence::{Answer, Check, Confidence, EvidenceId, Finding, Observation, Question};
+use doubts::{fixes, hypotheses};
+use sidetone::event::{Event, Level, ListenerKind};
 use std::net::SocketAddr;
 use told::{chain, summary};
 
-/// A rule a listener: two can fail for two reasons.
-pub(super) const RULES: &[Rule] = &[tcp, websocket];
-
-/// What holds for every listener alike is one finding, not two.
+/// What holds for every listener alike is one finding, not one a listener.
 const OF_THE_MACHINE: [&str; 4] =
     ["bind.permission_denied", "bind.address_not_local", "bind.ephemeral_range_exhausted", "resource.fd_limit"];
 
-fn tcp(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    of_kind(view, checks, ListenerKind::Tcp)
-}
-
-fn websocket(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
-    of_kind(view, checks, ListenerKind::WebSocket)
-}
-
 /// A missing listener with what is in its way.
+#[derive(Clone)]
 struct Case {
     missing: Missing,
     errno: i32,
     in_the_way: Vec<InTheWay>,
+    /// Whether the harness looked who has the port, and could see.
+    looked: bool,
     /// Whether the harness could bind the address itself, and where that is written.
     now: Option<(bool, EvidenceId)>,
 }
 
-fn of_kind(view: &mut View<'_>, checks: &[Check], kind: ListenerKind) -> Option<(Finding, Vec<String>)> {
-    let of = |view: &mut View<'_>, kind: ListenerKind| {
-        let all: Vec<Missing> = missing(view).into_iter().filter(|m| m.kind == kind && m.number().is_some()).collect();
-        first_ports(all).into_iter().filter_map(|missing| case(view, missing)).collect::<Vec<_>>()
-    };
-    let mut cases = of(view, kind);
-    let code = classify(cases.first()?).0?;
-    let confidence = classify(cases.first()?).1;
-    if OF_THE_MACHINE.contains(&code) {
-        let other = if kind == ListenerKind::Tcp { ListenerKind::WebSocket } else { ListenerKind::Tcp };
-        let others: Vec<_> = of(view, other).into_iter().filter(|c| classify(c).0 == Some(code)).collect();
-        if !others.is_empty() && kind == ListenerKind::WebSocket {
-            return None; // told with the other one
+/// One finding for each reason: two listeners, or two addresses of one, can fail for two reasons.
+pub(super) fn find(view: &mut View<'_>, checks: &[Check]) -> Vec<(Finding, Vec<String>)> {
+    let mut groups: Vec<(&str, ListenerKind, Vec<Case>)> = Vec::new();
+    for case in cases(view) {
+        let Some(code) = classify(view, &case).0 else { continue };
+        let kind = case.missing.kind;
+        let alike =
+            |(c, k, _): &&mut (&str, ListenerKind, _)| *c == code && (*k == kind || OF_THE_MACHINE.contains(&code));
+        match groups.iter_mut().find(alike) {
+            Some((_, _, cases)) => cases.push(case),
+            None => groups.push((code, kind, vec![case])),
         }
-        cases.extend(others);
     }
-    let first = cases.first()?;
-    // one reason for all addresses of the listener, or the first address's alone
-    let same: Vec<&Case> = cases.iter().filter(|case| classify(case).0 == Some(code)).collect();
-    let chain = chain(view, &same)?;
-    let hypotheses = hypotheses(view, first, code);
-    let summary = summary(view, &same, code);
-    let mut finding = finding(code, summary, chain, hypotheses)?;
-    finding.confidence = confidence;
-    specific_fixes(&mut finding, first, view);
-    let explained = consequences(view, checks, &same);
-    Some((finding, explained))
+    let found = groups.into_iter().filter_map(|(code, _, cases)| of_one_reason(view, checks, code, &cases));
+    found.collect()
+}
+
+fn cases(view: &mut View<'_>) -> Vec<Case> {
+    let mut all = Vec::new();
+    for kind in [ListenerKind::Tcp, ListenerKind::WebSocket] {
+        let missing: Vec<Missing> = missing(view).into_iter().filter(|m| m.kind == kind).collect();
+        // under policy `next` the log tells of every port that was tried; the asked one is what matters
+        let asked = missing.first().map(|m| m.address.port());
+        let asked = missing.into_iter().filter(|m| Some(m.address.port()) == asked);
+        all.extend(asked.filter_map(|missing| case(view, missing)).collect::<Vec<_>>());
+    }
+    all
 }
 
 /// With what is in its way.
 fn case(view: &mut View<'_>, missing: Missing) -> Option<Case> {
     let errno = missing.number()?;
     let in_the_way = in_the_way(view, &missing);
+    let holders = view.answer_to(&Question::Holders { port: missing.address.port() });
+    let looked = matches!(holders, Some((_, Answer::Holders { .. })));
     let now = match view.answer_to(&as_the_server(missing.address)) {
         Some((line, Answer::Bound {})) => Some((true, view.cite(line))),
-        Some((line, Answer::NotBound { .. })) => Some((false, view.cite(line))),
+        Some((line, Answer::NotBound { errno: again, .. })) if again.number == errno => Some((false, view.cite(line))),
         _ => None,
     };
-    Some(Case { missing, errno, in_the_way, now })
+    Some(Case { missing, errno, in_the_way, looked, now })
 }
 
-/// Under policy `next` the log tells of every port that was tried; the asked one is what matters.
-fn first_ports(all: Vec<Missing>) -> Vec<Missing> {
-    let asked = all.first().map(|m| m.address.port());
-    all.into_iter().filter(|m| Some(m.address.port()) == asked).collect()
+fn of_one_reason(view: &mut View<'_>, checks: &[Check], code: &str, cases: &[Case]) -> Option<(Finding, Vec<String>)> {
+    let first = cases.first()?;
+    let confidence = classify(view, first).1;
+    let chain = chain(view, cases)?;
+    let hypotheses = hypotheses(view, first, code);
+    let summary = summary(view, cases, code);
+    let mut finding = finding(code, summary, chain, hypotheses)?;
+    finding.confidence = confidence;
+    fixes(&mut finding, cases, view);
+    let explained = consequences(view, checks, cases);
+    Some((finding, explained))
 }
 
-fn classify(case: &Case) -> (Option<&'static str>, Confidence) {
+/// The cause, and how sure it is.
+fn classify(view: &View<'_>, case: &Case) -> (Option<&'static str>, Confidence) {
     let asked = case.missing.address;
     let held = case.in_the_way.first();
     match case.errno {
         errno::EACCES | errno::EPERM => (Some("bind.permission_denied"), Confidence::High),
+        // a machine without IPv6 has no ::1 either; that is no matter of this address
+        errno::EADDRNOTAVAIL if asked.is_ipv6() && view.evidence.environment.ipv6 == Some(false) => {
+            (None, Confidence::Low)
+        }
         errno::EADDRNOTAVAIL => (Some("bind.address_not_local"), Confidence::High),
-        errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM => (Some("resource.fd_limit"), Confidence::High),
+        errno::EMFILE => (Some("resource.fd_limit"), Confidence::High),
         errno::EADDRINUSE if asked.port() == 0 => (Some("bind.ephemeral_range_exhausted"), Confidence::High),
         errno::EADDRINUSE => match (held.map(|h| h.state.as_str()), &case.now) {
             (Some("LISTEN"), _) => {
@@ -105,9 +111,14 @@ fn classify(case: &Case) -> (Option<&'static str>, Confidence) {
                 (Some(code), if known { Confidence::High } else { Confidence::Medium })
             }
             (Some("TIME_WAIT"), _) => (Some("bind.port_in_time_wait"), Confidence::High),
-            (Some(_), _) => (Some("bind.port_taken_by_outgoing"), Confidence::High),
+            (Some(_), _) => {
+                // whose end it is shows by the range that outgoing connections are given
+                let outgoing = told::inside(view, asked.port()).is_some() && held.is_some_and(|h| h.pid.is_some());
+                let sure = if outgoing { Confidence::High } else { Confidence::Medium };
+                (Some("bind.port_taken_by_outgoing"), sure)
+            }
             // nothing in any table, and still taken: bound by somebody who does not listen
-            (None, Some((false, _))) => (Some("bind.bound_not_listening"), Confidence::High),
+            (None, Some((false, _))) if case.looked => (Some("bind.bound_not_listening"), Confidence::High),
             (None, _) => (Some("bind.port_in_use"), Confidence::Low),
         },
         _ => (None, Confidence::Low),
@@ -115,9 +126,10 @@ fn classify(case: &Case) -> (Option<&'static str>, Confidence) {
 }
 
 /// What cannot be well while these listeners are missing.
-fn consequences(view: &mut View<'_>, checks: &[Check], cases: &[&Case]) -> Vec<String> {
+fn consequences(view: &mut View<'_>, checks: &[Check], cases: &[Case]) -> Vec<String> {
     if !was_ready(view) {
-        return unwell(checks).filter(|c| !c.id.starts_with("harness.")).map(|c| c.id.clone()).collect();
+        let own = |c: &&Check| !c.id.starts_with("harness.") && c.id != "log.structured";
+        return unwell(checks).filter(own).map(|c| c.id.clone()).collect();
     }
     let gone: Vec<Missing> = cases.iter().map(|case| case.missing.clone()).collect();
     let cut_off = if fell_back(view, gone[0].kind).is_some() { Vec::new() } else { clients_of(view, &gone) };
@@ -144,7 +156,6 @@ fn consequences(view: &mut View<'_>, checks: &[Check], cases: &[&Case]) -> Vec<S
 
 /// Whether every ERROR of the logs is of a bind, or of a client that could not get in.
 fn only_about_it(view: &View<'_>) -> bool {
-    use sidetone::event::{Event, Level};
     let records = view.evidence.logs.iter().flat_map(|log| log.lines.iter().filter_map(|l| l.record.as_ref()));
     let mut errors = records.filter(|r| r.level == Level::Error);
     errors.all(|r| matches!(r.event, Event::ListenerBindFailed { .. } | Event::ClientRefused { .. }))

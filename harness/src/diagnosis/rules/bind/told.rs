@@ -6,9 +6,9 @@ use crate::diagnosis::rules::link;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, EvidenceId, Link, Question};
-use sidetone::event::ListenerKind;
+use sidetone::event::{Family, ListenerKind};
 
-fn addresses(cases: &[&Case]) -> String {
+fn addresses(cases: &[Case]) -> String {
     let mut all: Vec<_> = cases.iter().map(|case| case.missing.address.to_string()).collect();
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|address| seen.insert(address.clone()));
@@ -24,7 +24,7 @@ pub(super) fn range(view: &View<'_>) -> Option<(u16, u16)> {
 }
 
 /// `TCP`, `WebSocket`, or both.
-fn kinds(cases: &[&Case]) -> String {
+fn kinds(cases: &[Case]) -> String {
     let mut kinds: Vec<_> = cases.iter().map(|case| named(case.missing.kind)).collect();
     kinds.dedup();
     and(&kinds)
@@ -35,7 +35,7 @@ pub(super) fn inside(view: &View<'_>, port: u16) -> Option<(u16, u16)> {
 }
 
 /// From who holds it to what the server got; what is alike of several addresses is one link.
-pub(super) fn chain(view: &mut View<'_>, cases: &[&Case]) -> Option<Vec<Link>> {
+pub(super) fn chain(view: &mut View<'_>, cases: &[Case]) -> Option<Vec<Link>> {
     let port = cases.first()?.missing.address.port();
     let mut chain = Grouped::default();
     for held in cases.iter().filter_map(|case| case.in_the_way.first()) {
@@ -66,7 +66,7 @@ pub(super) fn chain(view: &mut View<'_>, cases: &[&Case]) -> Option<Vec<Link>> {
             if case.missing.told { "the server's" } else { "the server's log does not say so, and the harness's own" };
         let kind = named(case.missing.kind);
         for evidence in &case.missing.evidence {
-            let (before, after) = (format!("{who} {call} for {kind} of"), format!("fails with {errno}"));
+            let (before, after) = (format!("{who} {call} to"), format!("for {kind} fails with {errno}"));
             chain.add(before, case.missing.address.to_string(), &after, evidence);
         }
     }
@@ -74,16 +74,19 @@ pub(super) fn chain(view: &mut View<'_>, cases: &[&Case]) -> Option<Vec<Link>> {
         let address = case.missing.address.to_string();
         match &case.now {
             Some((false, id)) if case.missing.told => {
-                chain.add("the harness's own bind of".to_owned(), address, "fails too", id);
+                chain.add("the harness's own bind to".to_owned(), address, "fails too", id);
             }
             Some((true, id)) if case.errno == errno::EADDRINUSE => {
-                chain.add("by now".to_owned(), address, "can be bound: whoever held it has let go", id);
+                chain.add("by now".to_owned(), address, "is free again: the harness could bind it", id);
             }
             _ => {}
         }
     }
     if let Some((low, high)) = inside(view, port)
-        && let Some(held) = cases.iter().find_map(|case| case.in_the_way.first()).filter(|h| h.state != "LISTEN")
+        && let Some(held) = cases
+            .iter()
+            .find_map(|case| case.in_the_way.first())
+            .filter(|h| !["LISTEN", "TIME_WAIT"].contains(&h.state.as_str()))
     {
         let text =
             format!("lies inside the ephemeral range {low}-{high}, from which outgoing connections take their ports");
@@ -130,38 +133,62 @@ const fn named(kind: ListenerKind) -> &'static str {
     }
 }
 
-pub(super) fn summary(view: &mut View<'_>, cases: &[&Case], code: &str) -> String {
-    let kind = kinds(cases);
+/// `13:05:59 UTC` of an RFC 3339 time.
+fn clock(time: &str) -> String {
+    let time = time.split('T').nth(1).unwrap_or(time);
+    format!("{} UTC", time.split(['.', 'Z']).next().unwrap_or(time))
+}
+
+/// Everybody who is in the way, once each.
+fn holders(cases: &[Case]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for held in cases.iter().filter_map(|case| case.in_the_way.first()) {
+        let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {},", clock(since)));
+        let who = format!("{}{since}", held.who());
+        if !told.contains(&who) {
+            told.push(who);
+        }
+    }
+    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The sentence that people need: what is cut off, by whom, since when, what still works.
+pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String {
     let list = addresses(cases);
+    let errno = cases[0].missing.failed.as_ref().map_or("", |(_, errno)| errno.name.as_str()).to_owned();
+    let kind = kinds(cases);
     let port = cases[0].missing.address.port();
     let held = cases.iter().find_map(|case| case.in_the_way.first());
+    let who = holders(cases);
+    let free_again = cases.iter().any(|case| matches!(case.now, Some((true, _))));
     let why = match (code, held) {
-        ("bind.port_in_use", Some(held)) => {
-            let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {since}"));
-            format!("{}{since}, already listens on {}", held.who(), held.local)
+        ("bind.port_in_use", Some(_)) if free_again => {
+            format!("{who} listened on {list} at that moment, and it is free again")
         }
-        ("bind.port_in_use", None) => "somebody held it at that moment, and has let go since".to_owned(),
+        ("bind.port_in_use", Some(_)) => format!("{who} listens on {list} already"),
+        ("bind.port_in_use", None) => format!("somebody held {list} at that moment, and nobody can be named"),
         ("bind.wildcard_conflict", Some(held)) => {
-            format!("{} already listens on {}, and a wildcard cannot be bound beside it", held.who(), held.local)
+            format!("{who} listens on {}, and {list} cannot be bound beside it", held.local)
         }
-        ("bind.port_in_time_wait", Some(held)) => {
-            format!("{} is in TIME_WAIT, the remains of a connection that was closed; no process holds it", held.local)
+        ("bind.port_in_time_wait", _) => {
+            format!(
+                "{list} is in TIME_WAIT, the remains of a closed connection that no process holds; it is free within a minute"
+            )
         }
         ("bind.port_taken_by_outgoing", Some(held)) => {
-            let to = held.remote.map_or_else(String::new, |remote| format!(" {} -> {remote}", held.local));
-            let lies = inside(view, port).map_or_else(String::new, |(low, high)| {
-                format!("; {port} lies inside the ephemeral range {low}-{high}")
-            });
-            format!("{} holds the port as the local end of an outgoing connection{to}{lies}", held.who())
+            let to = held.remote.map_or_else(String::new, |remote| format!(" to {remote}"));
+            let lies = if inside(view, port).is_some() { " (an ephemeral port)" } else { "" };
+            format!("{who} holds {list}{lies} as the local end of an outgoing connection{to}")
         }
         ("bind.bound_not_listening", _) => {
-            "a socket that no table shows is bound there and does not listen; no process can be named".to_owned()
+            format!(
+                "a socket that does not listen is bound to {list}; no table that the harness reads names its process"
+            )
         }
         ("bind.permission_denied", _) => match view.evidence.environment.unprivileged_port_start {
-            Some(start) if port < start => {
-                format!("ports below {start} need CAP_NET_BIND_SERVICE, which the server lacks")
-            }
-            _ => "a security policy denies it".to_owned(),
+            Some(start) if port < start => format!("port {port} needs CAP_NET_BIND_SERVICE, as all below {start} do"),
+            Some(_) => format!("a security policy denies {list}"),
+            None => format!("{list} was denied; from which port on no privilege is needed could not be read"),
         },
         ("bind.address_not_local", _) => format!("{} is no address of this machine", cases[0].missing.address.ip()),
         ("bind.ephemeral_range_exhausted", _) => match range(view) {
@@ -170,41 +197,56 @@ pub(super) fn summary(view: &mut View<'_>, cases: &[&Case], code: &str) -> Strin
             }
             None => "any free port was asked for, and none is free".to_owned(),
         },
-        _ => cases[0].missing.failed.as_ref().map_or_else(String::new, |(_, errno)| errno.to_string()),
+        _ => format!("{kind} cannot be bound to {list}"),
     };
-    let errno = cases[0].missing.failed.as_ref().map_or("", |(_, errno)| errno.name.as_str()).to_owned();
-    format!("{kind} cannot listen on {list} ({errno}): {why}{}", effect(view, cases))
+    effect(view, cases, &format!("{why} ({errno})"))
 }
 
-/// What it means for people.
-fn effect(view: &mut View<'_>, cases: &[&Case]) -> String {
+/// What it means for people, around the reason.
+fn effect(view: &mut View<'_>, cases: &[Case], why: &str) -> String {
     let kind = cases[0].missing.kind;
     if let Some((asked, port, _)) = fell_back(view, kind) {
-        return format!("; the server listens on {port} instead of {asked} and announces it");
+        return format!("{} listens on port {port} instead of {asked}, and says so: {why}", named(kind));
     }
     if !was_ready(view) {
         return match view.end_of(SERVER) {
             Some((_, end)) if !end.by_harness => {
-                let code = end.code.map_or_else(String::new, |code| format!(" with exit code {code}"));
-                format!("; the server ended{code}")
+                let code = end.code.map_or_else(String::new, |code| format!(" (exit code {code})"));
+                format!("the server did not start{code}: {why}")
             }
-            _ => "; the server did not get ready".to_owned(),
+            _ => format!("the server did not get ready: {why}"),
         };
     }
-    let whole = view.evidence.plan.server.bind.len() == cases.len();
-    match (kind, whole) {
-        (ListenerKind::WebSocket, true) => {
-            "; TCP clients are served, WebSocket clients and browsers are cut off".to_owned()
-        }
-        (ListenerKind::Tcp, true) => "; WebSocket clients and browsers are served, TCP clients are cut off".to_owned(),
-        (_, false) => {
-            let families: Vec<_> =
-                cases.iter().map(|c| sidetone::event::Family::of(&c.missing.address).to_string()).collect();
-            let who = match kind {
-                ListenerKind::Tcp => "TCP clients are",
-                ListenerKind::WebSocket => "WebSocket clients and browsers are",
-            };
-            format!("; {who} cut off over {}", and(&families.iter().map(String::as_str).collect::<Vec<_>>()))
-        }
-    }
+    let (off, on): (Vec<_>, Vec<_>) = [ListenerKind::Tcp, ListenerKind::WebSocket]
+        .into_iter()
+        .map(|kind| (kind, absent(view, kind)))
+        .partition(|(_, absent)| !absent.is_empty());
+    let who = |kind: ListenerKind| match kind {
+        ListenerKind::Tcp => "TCP clients",
+        ListenerKind::WebSocket => "WebSocket clients and browsers",
+    };
+    let all = view.evidence.plan.server.bind.len();
+    let off: Vec<_> = off
+        .iter()
+        .map(|(kind, absent)| {
+            let over = if absent.len() == all { String::new() } else { format!(" over {}", absent.join(" and ")) };
+            format!("{}{over}", who(*kind))
+        })
+        .collect();
+    let off =
+        if off.is_empty() { named(kind).to_owned() } else { and(&off.iter().map(String::as_str).collect::<Vec<_>>()) };
+    let on: Vec<_> = on.iter().map(|(kind, _)| who(*kind)).collect();
+    let on = if on.is_empty() { String::new() } else { format!("; {} are served", and(&on)) };
+    format!("{off} are cut off: {why}{on}")
+}
+
+/// The families on which a kind of listener is missing, or the address where two of a family were asked for.
+fn absent(view: &View<'_>, kind: ListenerKind) -> Vec<String> {
+    let Some((_, tcp, websocket)) = view.ready() else { return Vec::new() };
+    let there = if kind == ListenerKind::Tcp { tcp } else { websocket };
+    let asked = &view.evidence.plan.server.bind;
+    let missing = asked.iter().filter(|ip| there.iter().all(|a| a.ip() != **ip));
+    let same = |ip: &std::net::IpAddr| asked.iter().filter(|other| other.is_ipv4() == ip.is_ipv4()).count() > 1;
+    let name = |ip: &std::net::IpAddr| if same(ip) { ip.to_string() } else { Family::of(&(*ip, 0).into()).to_string() };
+    missing.map(name).collect()
 }
