@@ -46,8 +46,11 @@ pub const CAUSES: &[Cause] = &[
         confounder: "Loss on the way: the client counts packets out that the server does not count in. \
                      media.silence: packets come in and are silent.",
         fixes: &[
-            (ChangesState, "start the client again with a microphone (--mic), or give it the right to use one"),
-            (Safe, "see the client's log for device.failed"),
+            (
+                Safe,
+                "see whether the client has a microphone (--mic) and may use it: device.failed in its log says why not",
+            ),
+            (ChangesState, "start the client again with one"),
         ],
         later: &[
             (Short, "say in the client that nothing is being sent, and why"),

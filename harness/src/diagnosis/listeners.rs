@@ -128,8 +128,8 @@ fn conflicts(local: SocketAddr, asked: SocketAddr) -> bool {
     local.port() == asked.port() && (same_family && covers || dual)
 }
 
-/// Sockets in the way of a missing listener: by the harness's own look if it had one, else by the server's log. Listeners
-/// first, then connections, then what nobody holds any more.
+/// Sockets in the way of a missing listener: by the harness's own look, by the server's log, by the table at its start.
+/// Listeners first, then connections, then what nobody holds any more.
 pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay> {
     let own = view.pid(SERVER);
     let mut found: Vec<InTheWay> = Vec::new();
@@ -139,11 +139,17 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
         let evidence = view.cite(line);
         found.extend(sockets.iter().map(|held| of_answer(held, &evidence)));
     }
-    if found.iter().all(|f| !conflicts(f.local, missing.address))
-        && let Some(evidence) = missing.evidence.first()
-    {
+    // who was there when the bind failed may be gone by now, and what he left behind is not what was in the way
+    if let Some(evidence) = missing.evidence.first() {
         found.extend(missing.holders.iter().map(|holder| of_log(holder, evidence)));
     }
+    if let Ok((line, rows)) = view.table("ready", TableSource::Proc) {
+        let evidence = view.cite(line);
+        let at_port = rows.iter().filter(|row| row.local.port() == missing.address.port());
+        found.extend(at_port.map(|row| of_row(row, &evidence)));
+    }
+    let mut known = std::collections::BTreeSet::new();
+    found.retain(|f| known.insert((f.local, f.remote, f.state.clone())));
     found.retain(|f| conflicts(f.local, missing.address) && (own.is_none() || f.pid != own));
     let rank = |f: &InTheWay| match f.state.as_str() {
         "LISTEN" => 0,
@@ -153,6 +159,19 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
     // an IPv6 wildcard may be one of IPv6 only, and then it is not in the way: those of the asked family come first
     found.sort_by_key(|f| (f.local.is_ipv4() != missing.address.is_ipv4(), rank(f)));
     found
+}
+
+fn of_row(row: &SocketRow, evidence: &EvidenceId) -> InTheWay {
+    InTheWay {
+        local: row.local,
+        remote: row.remote,
+        state: row.state.clone(),
+        pid: row.pids.first().copied(),
+        command: None,
+        since: None,
+        owned: Some(row.inode != 0),
+        evidence: evidence.clone(),
+    }
 }
 
 fn of_answer(held: &Held, evidence: &EvidenceId) -> InTheWay {

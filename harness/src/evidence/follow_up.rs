@@ -77,6 +77,9 @@ pub enum Answer {
     NotFound {
         /// How long it was looked for.
         waited_ms: u64,
+        /// Whether the same browse found an announcement of the harness itself; `None`: none could be made.
+        #[serde(default)]
+        control_found: Option<bool>,
     },
     /// What the system says of the process.
     Process(ProcessState),
@@ -158,7 +161,14 @@ impl fmt::Display for Answer {
             }
             Self::NotConnected { errno } => write!(f, "no: {errno}"),
             Self::Found { ports } => write!(f, "yes, with ports {ports:?}"),
-            Self::NotFound { waited_ms } => write!(f, "no, not within {waited_ms} ms"),
+            Self::NotFound { waited_ms, control_found } => {
+                write!(f, "no, not within {waited_ms} ms")?;
+                f.write_str(match control_found {
+                    Some(true) => "; an announcement of the harness itself was found by the same browse",
+                    Some(false) => "; but an announcement of the harness itself was not found either",
+                    None => "",
+                })
+            }
             Self::Process(state) => state.fmt(f),
             Self::Gone {} => f.write_str("it has ended"),
             Self::Range { range: (low, high), taken } => {

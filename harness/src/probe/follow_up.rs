@@ -1,4 +1,4 @@
-//! Answers to the questions of the diagnosis. Each takes a second at most (a browse half a second more), and says so when it
+//! Answers to the questions of the diagnosis. Each takes a second at most (a browse a second more), and says so when it
 //! could not be found out.
 
 use super::bind::bind;
@@ -7,7 +7,9 @@ use super::tcp::{begin, connect, took_us};
 use crate::evidence::{Answer, Observation, Question};
 use crate::launch::resources;
 use crate::sockets;
-use std::net::SocketAddr;
+use sidetone::event::Reporter;
+use sidetone::net::mdns::{Advert, Announcement, advertise};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -15,9 +17,9 @@ use tokio::time::timeout;
 /// For every question but a browse.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// For a browse.
-const BROWSE: Duration = Duration::from_millis(1_500);
+const BROWSE: Duration = Duration::from_secs(2);
 /// How long a browse listens: it ends by itself before the patience does.
-const LISTEN: Duration = Duration::from_millis(1_200);
+const LISTEN: Duration = Duration::from_millis(1_700);
 /// Where it browses: servers of the harness announce themselves there alone.
 const LOOPBACK: &str = "lo";
 
@@ -74,19 +76,58 @@ async fn connected(address: SocketAddr) -> Answer {
     }
 }
 
+/// Browses for the instance, and beside it for an announcement of the harness itself: a browse that does not find that one
+/// either is blind, and what it does not see says nothing.
 async fn browse(instance: &str) -> Answer {
     let began = begin();
-    let Ok(seen) = timeout(BROWSE, mdns::find(&[LOOPBACK.to_owned()], instance, LISTEN)).await else {
+    let name = format!("control of the harness {}", std::process::id());
+    let control = control(&name);
+    let interfaces = [LOOPBACK.to_owned()];
+    let looks = async {
+        tokio::join!(mdns::find(&interfaces, instance, LISTEN), async {
+            match &control {
+                Some(_) => Some(mdns::find(&interfaces, &name, LISTEN).await),
+                None => None,
+            }
+        })
+    };
+    let Ok((seen, control_seen)) = timeout(BROWSE, looks).await else {
         return Answer::None { why: format!("the browse did not end within {} ms", BROWSE.as_millis()) };
     };
+    let waited_ms = took_us(began) / 1_000;
+    if let Some(control) = control {
+        aside(PATIENCE, move || {
+            control.withdraw();
+            Answer::Found { ports: Vec::new() }
+        })
+        .await;
+    }
     let Observation::Browse { found, error, .. } = seen else {
         return Answer::None { why: "nothing was tried".to_owned() };
     };
+    let control_found = control_seen
+        .map(|seen| matches!(seen, Observation::Browse { found, .. } if found.iter().any(|row| row.instance == name)));
     match (found.iter().find(|row| row.instance == instance), error) {
         (Some(row), _) => Answer::Found { ports: std::iter::once(row.port).chain(row.websocket_port).collect() },
         (None, Some(why)) => Answer::None { why },
-        (None, None) => Answer::NotFound { waited_ms: took_us(began) / 1_000 },
+        (None, None) => Answer::NotFound { waited_ms, control_found },
     }
+}
+
+/// An announcement on loopback that a browse must find; `None`: it cannot be made.
+fn control(name: &str) -> Option<Announcement> {
+    let advert = Advert {
+        instance: name.to_owned(),
+        port: 9,
+        websocket_port: None,
+        path: String::new(),
+        tls: false,
+        degraded: false,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        interfaces: vec![LOOPBACK.to_owned()],
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+    };
+    advertise(&advert, &Reporter::new(|_, _| {})).ok()
 }
 
 fn process(pid: u32) -> Answer {
@@ -167,7 +208,7 @@ mod tests {
         let instance = format!("nobody {}", std::process::id());
         let answer = ask(Question::Browse { instance }).await;
         let late = matches!(&answer, Answer::None { why } if why.contains("did not end")); // a very busy machine
-        assert!(late || matches!(answer, Answer::NotFound { waited_ms: 1_200.. }), "{answer:?}");
+        assert!(late || matches!(answer, Answer::NotFound { waited_ms: 1_200.., .. }), "{answer:?}");
     }
 
     #[tokio::test]

@@ -46,7 +46,7 @@ fn suite(summary: &ScenarioSummary, report: Option<&Report>) -> TestSuite {
             suite.add_test_case(case(&name, check, met));
         }
     }
-    if let Some(case) = expectation(&name, &summary.expectation) {
+    if let Some(case) = expectation(&name, &summary.expectation, summary.verdict.status) {
         suite.add_test_case(case);
     }
     let told = said(summary.verdict.status, &summary.verdict.sentence);
@@ -80,12 +80,14 @@ fn case(scenario: &str, check: &Check, expected: bool) -> TestCase {
     case
 }
 
-fn expectation(scenario: &str, expectation: &Expectation) -> Option<TestCase> {
+fn expectation(scenario: &str, expectation: &Expectation, observed: Status) -> Option<TestCase> {
     let status = match expectation {
         Expectation::None => return None,
         Expectation::Met { .. } => TestCaseStatus::success(),
         Expectation::Unmet { expected, found } => {
-            non_success(NonSuccessKind::Failure, &clean::line(&format!("expected {expected}, found {found}")))
+            // what could not be judged is no failure
+            let kind = if observed == Status::Unknown { NonSuccessKind::Error } else { NonSuccessKind::Failure };
+            non_success(kind, &clean::line(&format!("expected {expected}, found {found}")))
         }
     };
     let mut case = TestCase::new("expectation", status);

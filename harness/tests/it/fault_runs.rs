@@ -67,9 +67,9 @@ async fn a_holder_that_ends_while_it_is_looked_at_is_still_named() {
     let report = place.report();
     assert_eq!(causes(&report), ["bind.port_in_use"]);
     let told = sentence(&report);
-    assert!(told.contains("(sidetone-harness) listened on 127.0.0.1:") && told.contains("has let go since"), "{told}");
+    assert!(told.contains("(sidetone-harness) listened on 127.0.0.1:") && told.contains("it is free again"), "{told}");
     let finding = &report["reports"][0]["findings"][0];
-    let moment = list(&finding["hypotheses"]).iter().find(|h| h["statement"] == "it was only so for a moment");
+    let moment = list(&finding["hypotheses"]).iter().find(|h| h["statement"] == "a passing condition");
     assert_eq!(moment.unwrap()["state"], "confirmed");
 }
 

@@ -92,7 +92,7 @@ async fn a_browse_finds_the_server_that_answers_and_not_the_one_that_only_says_s
     assert!(matches!(&answer, Answer::Found { ports } if ports.len() == 2 && !ports.contains(&0)), "{answer:?}");
     assert!(log.contains("mdns.withdrawn"), "{log}");
     let (answer, log) = browsed(&place, saboteur(), &["--sabotage", "silent-mdns"]).await;
-    assert!(matches!(answer, Answer::NotFound { waited_ms: 1_200.. }), "{answer:?}");
+    assert!(matches!(answer, Answer::NotFound { waited_ms: 1_200.., .. }), "{answer:?}");
     assert!(log.contains("mdns.withdrawn"), "{log}");
     place.nothing_left().await;
 }

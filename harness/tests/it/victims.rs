@@ -35,7 +35,10 @@ async fn a_killed_client_has_not_completed_its_recording_and_nobody_is_accused_o
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let report = place.report();
     let sentence = report["verdict"]["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("somebody ended a (pid ") && sentence.contains("with SIGKILL"), "{sentence}");
+    assert!(
+        sentence.starts_with("somebody, not the harness, ended a (pid ") && sentence.contains("with SIGKILL"),
+        "{sentence}"
+    );
     assert_eq!(check(&report, "media.hears/a")["status"], "unknown");
     assert_eq!(check(&report, "resource.descriptors")["status"], "pass");
     assert_eq!(causes(&report), ["process.killed_by_third_party"]);
@@ -48,7 +51,10 @@ async fn a_killed_server_is_named_first() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let report = place.report();
     let sentence = report["verdict"]["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("somebody ended the server (pid ") && sentence.contains("SIGKILL"), "{sentence}");
+    assert!(
+        sentence.starts_with("somebody, not the harness, ended the server (pid ") && sentence.contains("SIGKILL"),
+        "{sentence}"
+    );
     assert_eq!(causes(&report), ["process.killed_by_third_party"], "silence after its end is not the mixer's");
     assert!(ids(&report, "fail").contains(&"session.stayed"));
     assert!(ids(&report, "fail").iter().all(|id| !id.starts_with("media.")), "{:?}", ids(&report, "fail"));

@@ -1,6 +1,6 @@
 //! Logs that claim what is not so.
 
-use super::{Rule, failed, finding, hypothesis, ids, link};
+use super::{Rule, failed, finding, hypothesis, ids, link, refuted};
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, Check, Confidence, Finding, HypothesisState, Question};
 use sidetone::event::Event;
@@ -38,26 +38,36 @@ fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     });
     let (log, line, claim) = claims.first()?.clone();
     let again = view.answers(|question, answer| match (question, answer) {
-        (Question::Browse { .. }, Answer::NotFound { waited_ms }) => Some(*waited_ms),
+        (Question::Browse { .. }, Answer::NotFound { waited_ms, control_found }) => Some((*waited_ms, *control_found)),
         _ => None,
     });
     let mut chain = vec![
         link(format!("the log says: {claim}"), &[view.cite_log(log, line)])?,
         link(browse.message.clone(), &browse.evidence)?,
     ];
-    for (line, waited_ms) in &again {
+    for (line, (waited_ms, _)) in &again {
         chain.push(link(format!("a second browse of {waited_ms} ms found nothing either"), &[view.cite(*line)])?);
     }
     let looks = if again.is_empty() { "a browse on lo finds" } else { "two browses on lo find" };
     let summary = format!("the log says that the server announced itself by mDNS, and {looks} nothing of it");
-    let hypotheses = vec![hypothesis(
-        HypothesisState::Open,
-        "multicast does not pass on that interface",
-        "a browse for an announcement of the harness itself, not made",
-        browse.evidence.clone(),
-    )];
-    let mut finding = finding("log.contradicts_observation", summary, chain, hypotheses)?;
-    finding.confidence = Confidence::Medium;
+    let blind = "multicast does not pass on that interface";
+    let hears = again.iter().find_map(|(line, (_, control))| Some((*line, (*control)?)));
+    let (doubt, sure) = match hears {
+        Some((line, true)) => {
+            let by = "the same browse found an announcement of the harness itself";
+            (refuted(blind, by, vec![view.cite(line)]), Confidence::High)
+        }
+        Some((line, false)) => {
+            let by = "the same browse did not find an announcement of the harness itself either";
+            (hypothesis(HypothesisState::Confirmed, blind, by, vec![view.cite(line)]), Confidence::Low)
+        }
+        None => {
+            let by = "a browse for an announcement of the harness itself, not made";
+            (hypothesis(HypothesisState::Open, blind, by, browse.evidence.clone()), Confidence::Medium)
+        }
+    };
+    let mut finding = finding("log.contradicts_observation", summary, chain, vec![doubt])?;
+    finding.confidence = sure;
     finding.fixes.retain(|fix| !fix.text.starts_with("believe the observation") && !fix.text.contains("ss -ltnp"));
     Some((finding, vec![browse.id]))
 }

@@ -58,10 +58,10 @@ pub(super) fn expectation(expectation: &Expectation, observed: Status) -> Option
             } else {
                 format!(", so this {} counts as a pass", observed.word())
             };
-            Some(format!("**As expected:** {}. All of it was found{counts}.", text(expected)))
+            Some(format!("**As expected:** this scenario wants: {}. All of it was found{counts}.", text(expected)))
         }
         Expectation::Unmet { expected, found } => Some(format!(
-            "**Not as expected:** this scenario is to find {}; found instead: {}.",
+            "**Not as expected:** this scenario wants: {}. Found instead: {}.",
             text(expected),
             text(found)
         )),

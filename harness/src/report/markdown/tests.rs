@@ -141,7 +141,7 @@ fn a_failure_that_was_wanted_is_told_to_be_a_pass() {
     assert!(line(&run).ends_with(" All of it was found."));
     let expected = "bind.port_in_use".to_owned();
     run.reports[0].expectation = Expectation::Unmet { expected, found: "tcp.refused".to_owned() };
-    assert!(line(&run).starts_with("**Not as expected:** ") && line(&run).ends_with("found instead: tcp.refused."));
+    assert!(line(&run).starts_with("**Not as expected:** ") && line(&run).ends_with("Found instead: tcp.refused."));
 }
 
 #[test]

@@ -168,7 +168,7 @@ pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String
         ("bind.port_in_use", Some(_)) => format!("{who} listens on {list} already"),
         ("bind.port_in_use", None) => format!("somebody held {list} at that moment, and nobody can be named"),
         ("bind.wildcard_conflict", Some(held)) => {
-            format!("{who} listens on {}, and {list} cannot be bound beside it", held.local)
+            format!("{who} listens on {} already, and {list} cannot be bound beside it", held.local)
         }
         ("bind.port_in_time_wait", _) => {
             format!(
