@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 mod bad_input;
 mod disk;
+mod evidence;
 mod fault_runs;
 mod faults;
 mod interrupts;

@@ -1,0 +1,150 @@
+//! Saved evidence of every scenario that breaks something is diagnosed again: the same cause, whatever the engine is told
+//! of the plan.
+#![cfg(test)] // so that the lints know the helpers for test code
+
+use super::place::root;
+use sidetone_harness::cause;
+use sidetone_harness::diagnosis::outcome::counts_as;
+use sidetone_harness::diagnosis::questions::questions;
+use sidetone_harness::diagnosis::{diagnose, outcome};
+use sidetone_harness::evidence::{Evidence, Expectation, HypothesisState, NO_CAUSE, Observation, Report, Status};
+use sidetone_harness::scenario::shipped;
+use sidetone_harness::timeline::timeline;
+use std::collections::BTreeSet;
+
+/// Causes without saved evidence, and why.
+const WITHOUT: [(&str, &str); 1] =
+    [("resource.disk_full", "the evidence of a full disk cannot be saved on it; disk.rs finds it")];
+
+fn saved() -> Vec<(String, Evidence)> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(root().join("fixtures/evidence")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let read = |path: std::path::PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        (name, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn diagnosed(evidence: &Evidence) -> Report {
+    diagnose(evidence, timeline(evidence))
+}
+
+/// What the engine concludes, without the numbers of citations.
+fn gist(report: &Report) -> Vec<(String, String, String)> {
+    let gist =
+        |f: &sidetone_harness::evidence::Finding| (f.cause.clone(), format!("{:?}", f.confidence), f.summary.clone());
+    report.findings.iter().map(gist).collect()
+}
+
+#[test]
+fn every_shipped_fault_has_saved_evidence_and_its_expectation_is_met() {
+    let all = saved();
+    for (name, _) in shipped::FAULTS {
+        let (_, evidence) =
+            all.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("fixtures/evidence/{name}.json is missing"));
+        let report = diagnosed(evidence);
+        assert_eq!(counts_as(&report), Status::Pass, "{name}: {:?}: {}", report.expectation, report.verdict.sentence);
+        assert_eq!(outcome::exit_code([&report].into_iter(), false), outcome::exit::GOOD, "{name}");
+    }
+    for (name, evidence) in &all {
+        let report = diagnosed(evidence);
+        assert!(!matches!(report.expectation, Expectation::Unmet { .. }), "{name}: {:?}", report.expectation);
+    }
+}
+
+#[test]
+fn the_engine_does_not_look_at_the_plan_of_the_fault() {
+    for (name, evidence) in saved() {
+        let mut blind = evidence.clone();
+        blind.plan.faults.clear();
+        blind.plan.expected_cause = None;
+        blind.plan.expected_status = None;
+        blind.plan.expected_pass.clear();
+        for seen in &mut blind.observations {
+            if matches!(seen.what, Observation::FaultInjected { .. }) {
+                seen.what = Observation::Later;
+            }
+        }
+        assert_eq!(gist(&diagnosed(&blind)), gist(&diagnosed(&evidence)), "{name}");
+    }
+}
+
+#[test]
+fn every_cause_has_saved_evidence() {
+    let found: BTreeSet<String> =
+        saved().iter().flat_map(|(_, evidence)| diagnosed(evidence).findings).map(|f| f.cause).collect();
+    let lacks = |code: &&str| !found.contains(*code) && WITHOUT.iter().all(|(without, _)| without != code);
+    let lacking: Vec<_> = cause::iter().map(|c| c.code).filter(lacks).collect();
+    assert_eq!(lacking, [] as [&str; 0], "save the evidence of a run that finds it in fixtures/evidence");
+    let names: BTreeSet<_> = shipped::all().map(|(name, _)| name).collect();
+    let unknown: Vec<_> = cause::iter().filter(|c| !c.scenario.is_empty() && !names.contains(c.scenario)).collect();
+    assert!(unknown.is_empty(), "no such scenario: {unknown:?}");
+}
+
+#[test]
+fn every_sentence_of_a_finding_has_evidence_that_can_be_opened() {
+    for (name, evidence) in saved() {
+        let report = diagnosed(&evidence);
+        let known: BTreeSet<_> = report.evidence.iter().map(|e| e.id.to_string()).collect();
+        for finding in &report.findings {
+            assert!(!finding.chain.is_empty() && !finding.fixes.is_empty(), "{name}: {}", finding.summary);
+            for link in &finding.chain {
+                assert!(!link.evidence().is_empty(), "{name}: {}", link.statement());
+                assert!(
+                    link.evidence().iter().all(|id| known.contains(&id.to_string())),
+                    "{name}: {}",
+                    link.statement()
+                );
+            }
+            let decided = finding.hypotheses.iter().filter(|h| h.state != HypothesisState::Open);
+            for hypothesis in decided.chain(report.considered.iter().filter(|h| h.state != HypothesisState::Open)) {
+                let cited = !hypothesis.evidence.is_empty() && !hypothesis.decided_by.is_empty();
+                assert!(cited, "{name}: {:?} {}", hypothesis.state, hypothesis.statement);
+            }
+        }
+        let wrong = report.checks.iter().any(|c| matches!(c.status, Status::Warn | Status::Fail));
+        assert_eq!(report.considered.len(), if wrong { 6 } else { 0 }, "{name}: the six guesses");
+    }
+}
+
+#[test]
+fn nothing_more_is_asked_than_was_answered() {
+    for (name, evidence) in saved().into_iter().filter(|(name, _)| !name.starts_with("call")) {
+        let open = questions(&evidence);
+        assert!(open.is_empty(), "{name}: {open:?}");
+    }
+}
+
+#[test]
+fn without_answers_nothing_is_made_up() {
+    for (name, evidence) in saved() {
+        let whole = diagnosed(&evidence);
+        let mut alone = evidence.clone();
+        for seen in &mut alone.observations {
+            if matches!(seen.what, Observation::FollowUp { .. }) {
+                seen.what = Observation::Later;
+            }
+        }
+        let report = diagnosed(&alone);
+        let causes: BTreeSet<_> = whole.findings.iter().map(|f| f.cause.as_str()).collect();
+        for finding in &report.findings {
+            // the one that only a second look can tell from a holder that has gone
+            let held = causes.contains("bind.bound_not_listening") && finding.cause == "bind.port_in_use";
+            assert!(causes.contains(finding.cause.as_str()) || held, "{name}: {}", finding.summary);
+        }
+    }
+}
+
+#[test]
+fn a_healthy_scenario_names_no_cause() {
+    let healthy = |evidence: &Evidence| evidence.plan.expected_cause.as_deref() == Some(NO_CAUSE);
+    let all: Vec<_> = saved().into_iter().filter(|(name, e)| name == "call" || healthy(e)).collect();
+    assert!(all.len() >= 3);
+    for (name, evidence) in all {
+        let report = diagnosed(&evidence);
+        assert_eq!((gist(&report), report.verdict.status), (vec![], Status::Pass), "{name}");
+    }
+}
