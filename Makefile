@@ -43,7 +43,7 @@ test: deps lint build sabotage ## everything: formatting, clippy, unit and integ
 	$(CARGO) test --workspace --no-fail-fast
 	@$(SHELL) -c "$$END_TO_END"
 
-test-e2e: build ## the main job: a server and its clients, proved end to end; the report is in reports/latest
+test-e2e: sabotage ## the main job: a call proved end to end, and every fault named; the report is in reports/latest
 	@$(SHELL) -c "$$END_TO_END"
 
 probe: need-target build ## look at a running server, layer by layer: make probe TARGET=ws://localhost:7461
@@ -65,6 +65,7 @@ bench: deps ## print the figures that matter next to their targets; never fails 
 	$(CARGO) build --release -p sidetone -p sidetone-harness --bins --examples
 	@target/release/examples/idle_connections target/release/sidetone
 	@target/release/examples/overhead target/release/sidetone
+	@target/release/examples/diagnosis fixtures/evidence
 
 dist: deps ## release archive with both programs in target/dist
 	$(CARGO) build --release --locked -p sidetone -p sidetone-harness
@@ -108,7 +109,7 @@ export DEPS
 define END_TO_END
 began=$$(mktemp)
 code=0
-$(HARNESS) run call call-speech --out reports || code=$$?
+$(HARNESS) run call call-speech faults --out reports || code=$$?
 if [ -n "$$(find -H reports/latest/report.md -newer "$$began" 2>/dev/null)" ]; then
 	printf '\nreport: %s\n' "$$(pwd -P)/reports/latest/report.md"
 fi

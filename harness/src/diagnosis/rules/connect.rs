@@ -1,10 +1,10 @@
 //! Refusals that no failed bind explains.
 
-use super::{Rule, failed, finding, hypothesis, ids, link, refuted, unwell};
+use super::{Found, Rule, failed, finding, hypothesis, ids, link, refuted, unwell};
 use crate::diagnosis::listeners::as_the_server;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question};
+use crate::evidence::{Answer, Check, EvidenceId, Hypothesis, HypothesisState, Observation, Question};
 use std::net::SocketAddr;
 
 /// In this order.
@@ -31,7 +31,7 @@ fn first_refused(view: &View<'_>) -> Option<(usize, SocketAddr, u64)> {
     })
 }
 
-fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     failed(checks, "tcp.connect").first()?;
     let (line, address, at_ns) = first_refused(view)?;
     let (table_line, row) = view.listener_row("ready", address).or_else(|| view.listener_row("call", address))?;

@@ -1,14 +1,14 @@
 //! Logs that claim what is not so.
 
-use super::{Rule, failed, finding, hypothesis, ids, link, refuted};
+use super::{Found, Rule, failed, finding, hypothesis, ids, link, refuted};
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, Finding, HypothesisState, Question};
+use crate::evidence::{Answer, Check, Confidence, HypothesisState, Question};
 use sidetone::event::Event;
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[contradiction, unheard];
 
-fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let log = failed(checks, "bind.log_agrees").first().copied()?;
     let kernel = failed(checks, "bind.kernel/");
     // one reader alone could be blind; both deny it, and both passed their self-test
@@ -30,7 +30,7 @@ fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<Str
 }
 
 /// Announced by the log, and nothing answers a browse.
-fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let browse = failed(checks, "discovery.browse").first().copied()?.clone();
     let claims = view.events(SERVER, |e| match e {
         Event::MdnsAnnounced { .. } => Some(e.message()),

@@ -1,11 +1,11 @@
 //! Sound and pictures that went in and did not come out as they should.
 
-use super::{Rule, failed, finding, ids, link, refuted};
+use super::{Found, Rule, failed, finding, ids, link, refuted};
 use crate::diagnosis::checks::media::{Hearing, hearing};
 use crate::diagnosis::checks::picture::NOTHING_CAME;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Check, ClientPlan, EvidenceId, Finding, Hypothesis, HypothesisState, Observation};
+use crate::evidence::{Check, ClientPlan, EvidenceId, Hypothesis, HypothesisState, Observation};
 use sidetone::event::Event;
 
 /// In this order.
@@ -67,7 +67,7 @@ fn heard<'a, 'c>(view: &View<'a>, checks: &'c [Check]) -> Vec<(&'a ClientPlan, &
     heard.collect()
 }
 
-fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let heard = heard(view, checks);
     let selves: Vec<_> = heard.iter().filter_map(|(client, check, h)| Some((*client, *check, h.own?))).collect();
     let names: Vec<_> = selves.iter().map(|(client, ..)| client.name.as_str()).collect();
@@ -84,7 +84,7 @@ fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)>
     Some((finding("media.echo", summary, chain?, vec![])?, explained))
 }
 
-fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let heard = heard(view, checks);
     let silent: Vec<_> = heard.iter().filter(|(_, _, h)| h.silent).map(|(client, check, _)| (client, *check)).collect();
     let names: Vec<_> = silent.iter().map(|(client, _)| client.name.as_str()).collect();
@@ -125,7 +125,7 @@ fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     Some((finding("media.silence", summary, chain, hypotheses)?, explained))
 }
 
-fn no_pictures(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn no_pictures(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let unseen = failed(checks, "media.picture/");
     let first = unseen.first()?;
     let counted = counted(view);

@@ -1,9 +1,9 @@
 //! A speaker that ran dry: the data came late, or the device asked late.
 
-use super::{Rule, failed, finding, hypothesis, link, refuted};
+use super::{Found, Rule, failed, finding, hypothesis, link, refuted};
 use crate::diagnosis::checks::playback::{Dry, dry};
 use crate::diagnosis::view::View;
-use crate::evidence::{Check, Confidence, Finding, Fix, FixKind, HypothesisState, Status};
+use crate::evidence::{Check, Confidence, Fix, FixKind, HypothesisState, Status};
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[late_callback, late_data];
@@ -29,7 +29,7 @@ fn explained(names: &[(String, Dry, Check)]) -> Vec<String> {
     names.iter().flat_map(|(name, ..)| of(name)).collect()
 }
 
-fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let found = runs_dry(view, checks, true);
     let (name, dry, _) = found.first()?;
     let mut chain = Vec::new();
@@ -79,7 +79,7 @@ fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<
     Some((finding, explained(&found)))
 }
 
-fn late_data(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn late_data(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let found = runs_dry(view, checks, false);
     let (name, dry, _) = found.first()?;
     let mut chain = Vec::new();

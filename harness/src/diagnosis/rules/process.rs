@@ -1,9 +1,9 @@
 //! Programs that are stopped, crashed, killed, or never came so far as to listen.
 
-use super::{Rule, finding, hypothesis, link, refuted, unwell};
+use super::{Found, Rule, finding, hypothesis, link, refuted, unwell};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, Finding, HypothesisState, Observation, ProcessState, Question};
+use crate::evidence::{Answer, Check, Confidence, HypothesisState, Observation, ProcessState, Question};
 use sidetone::event::Event;
 
 /// In this order.
@@ -76,7 +76,7 @@ fn lost(view: &View<'_>, process: &str) -> String {
     if process == SERVER { cut_off(view) } else { String::new() }
 }
 
-fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let name_of = |signal: i32| CRASHES.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name);
     let (process, line, signal) = ended_by(view, |s| name_of(s).is_some())?;
     let name = name_of(signal)?;
@@ -105,7 +105,7 @@ fn crashed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     Some((finding("process.crashed", summary, chain, hypotheses)?, consequences(view, &process, checks)))
 }
 
-fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn killed(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let (process, line, signal) = ended_by(view, |s| [SIGKILL, SIGTERM].contains(&s))?;
     let id = view.cite(line);
     let name = if signal == SIGKILL { "SIGKILL" } else { "SIGTERM" };
@@ -145,7 +145,7 @@ fn seen_doing<'a>(view: &View<'a>, process: &str) -> Option<(usize, &'a ProcessS
     found.into_iter().next()
 }
 
-fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let mut found = programs(view).into_iter().filter_map(|process| {
         let (line, state) = seen_doing(view, &process)?;
         ["T", "t"].contains(&state.state.as_str()).then_some((process, line, state))
@@ -193,7 +193,7 @@ fn stopped(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String
     Some((finding, consequences(view, &process, checks)))
 }
 
-fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let (late, waited_ms) = view.first(|o| match o {
         Observation::NotReady { process, waited_ms, .. } if process == SERVER => Some(*waited_ms),
         _ => None,

@@ -1,10 +1,10 @@
 //! What runs out: descriptors, the disk.
 
-use super::{Rule, failed, finding, ids, link};
+use super::{Found, Rule, failed, finding, ids, link};
 use crate::diagnosis::listeners::errno;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, Finding, Observation, Question, Status};
+use crate::evidence::{Answer, Check, Confidence, Observation, Question, Status};
 use sidetone::event::Event;
 
 /// In this order.
@@ -19,7 +19,7 @@ const ENOSPC: &str = "(os error 28)";
 /// Checks that rest on files of the run.
 const REST_ON_FILES: [&str; 4] = ["media.", "process.exit/", "log.", "discovery.withdrawn"];
 
-fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let mut chain = Vec::new();
     let unwritten = view.seen(|o| match o {
         Observation::NotObserved { what, why, .. } if why.contains(ENOSPC) => Some(format!("{what}: {why}")),
@@ -46,7 +46,7 @@ fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<Stri
 }
 
 /// The server cannot accept: connections wait in the kernel, complete and unanswered.
-fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let refused = view.events(SERVER, |e| match e {
         Event::ConnectionAcceptFailed { address, errno, open_connections, .. }
             if [errno::EMFILE, errno::ENFILE].contains(&errno.number) =>
@@ -113,7 +113,7 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding,
     Some((finding, explained))
 }
 
-fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn leak(_: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let leak = failed(checks, "resource.descriptors").first().copied()?;
     let chain = vec![link(leak.message.clone(), &leak.evidence)?];
     let summary = format!("the server leaks descriptors: {}", leak.message);

@@ -1,10 +1,10 @@
 //! Participants that should be heard and send nothing, or nothing but silence.
 
-use super::{Rule, failed, finding, hypothesis, link, refuted, without};
+use super::{Found, Rule, failed, finding, hypothesis, link, refuted, without};
 use crate::diagnosis::checks::media::{Sending, at_server, sending};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::View;
-use crate::evidence::{Check, Finding, HypothesisState};
+use crate::evidence::{Check, HypothesisState};
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[nothing_sent, silent_microphone];
@@ -27,7 +27,7 @@ fn listeners(view: &View<'_>, mute: &[String]) -> Vec<String> {
     clients.filter(|c| c.hears.iter().any(|h| mute.contains(h))).map(|c| c.name.clone()).collect()
 }
 
-fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let found = senders(view, checks, |sent| sent.packets == 0);
     let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
     let mut chain = Vec::new();
@@ -68,7 +68,7 @@ fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<S
     Some((finding("media.nothing_sent", summary, chain, hypotheses)?, explained))
 }
 
-fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<(Finding, Vec<String>)> {
+fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let found = senders(view, checks, |sent| sent.packets > 0 && sent.only_silence());
     let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
     let mut chain = Vec::new();

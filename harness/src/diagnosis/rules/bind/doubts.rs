@@ -128,6 +128,7 @@ pub(super) fn fixes(finding: &mut Finding, cases: &[Case], view: &mut View<'_>) 
     let said = |general: &Fix| {
         another_port && (general.text.contains("on another port") || general.text.contains("use a port below"))
             || !pids.is_empty() && general.text.starts_with("end the")
+            || !pids.is_empty() && general.text.starts_with("if ss shows no owner")
             || outgoing && general.text.starts_with("reserve the port")
     };
     finding.fixes.retain(|general| !said(general));

@@ -7,12 +7,12 @@ mod told;
 
 pub(in crate::diagnosis) use doubts::elsewhere;
 
-use super::{finding, unwell, without};
+use super::{Found, finding, unwell, without};
 use crate::diagnosis::listeners::{
     InTheWay, Missing, as_the_server, clients_of, errno, fell_back, in_the_way, missing, was_ready,
 };
 use crate::diagnosis::view::View;
-use crate::evidence::{Answer, Check, Confidence, EvidenceId, Finding, Observation, Question};
+use crate::evidence::{Answer, Check, Confidence, EvidenceId, Observation, Question};
 use doubts::{fixes, hypotheses};
 use sidetone::event::{Event, Level, ListenerKind};
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ struct Case {
 }
 
 /// One finding for each reason: two listeners, or two addresses of one, can fail for two reasons.
-pub(super) fn find(view: &mut View<'_>, checks: &[Check]) -> Vec<(Finding, Vec<String>)> {
+pub(super) fn find(view: &mut View<'_>, checks: &[Check]) -> Vec<Found> {
     let mut groups: Vec<(&str, ListenerKind, Vec<Case>)> = Vec::new();
     for case in cases(view) {
         let Some(code) = classify(view, &case).0 else { continue };
@@ -77,7 +77,7 @@ fn case(view: &mut View<'_>, missing: Missing) -> Option<Case> {
     Some(Case { missing, errno, in_the_way, looked, now })
 }
 
-fn of_one_reason(view: &mut View<'_>, checks: &[Check], code: &str, cases: &[Case]) -> Option<(Finding, Vec<String>)> {
+fn of_one_reason(view: &mut View<'_>, checks: &[Check], code: &str, cases: &[Case]) -> Option<Found> {
     let first = cases.first()?;
     let confidence = classify(view, first).1;
     let chain = chain(view, cases)?;

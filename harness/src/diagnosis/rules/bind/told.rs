@@ -39,7 +39,7 @@ pub(super) fn chain(view: &mut View<'_>, cases: &[Case]) -> Option<Vec<Link>> {
     let port = cases.first()?.missing.address.port();
     let mut chain = Grouped::default();
     for held in cases.iter().filter_map(|case| case.in_the_way.first()) {
-        let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {since},"));
+        let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {},", clock(since)));
         let (who, local) = (held.who(), held.local.to_string());
         match (held.state.as_str(), held.remote) {
             ("LISTEN", _) => chain.add(format!("{who}{since} listens on"), local, "", &held.evidence),
