@@ -86,6 +86,11 @@ impl Facts<'_> {
         let Some((missing, number)) = self.failed() else {
             return guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)));
         };
+        if let Some(finding) = self.cause(&["family.ipv6_disabled"]) {
+            let by = "the machine has no IPv6: the harness cannot bind ::1 either";
+            let ids = finding.chain.iter().flat_map(|link| link.evidence().to_vec()).collect();
+            return guess(statement, confirmed(by, ids));
+        }
         if number == errno::EAFNOSUPPORT {
             return guess(statement, confirmed("EAFNOSUPPORT: the family is missing", missing.evidence.clone()));
         }
@@ -190,6 +195,7 @@ impl Facts<'_> {
     fn configuration(&self, view: &mut View<'_>) -> Hypothesis {
         let statement = "configuration of the listeners (address, port)";
         for (code, why) in [
+            ("family.ipv6_disabled", "a family that this machine does not have"),
             ("bind.address_not_local", "an address that this machine does not have"),
             ("bind.permission_denied", "a port that needs a privilege"),
             ("bind.wildcard_conflict", "the wildcard of a port that one address has already"),

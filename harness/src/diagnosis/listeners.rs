@@ -156,9 +156,34 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
         "TIME_WAIT" => 2,
         _ => 1,
     };
-    // an IPv6 wildcard may be one of IPv6 only, and then it is not in the way: those of the asked family come first
-    found.sort_by_key(|f| (f.local.is_ipv4() != missing.address.is_ipv4(), rank(f)));
+    // an IPv6 wildcard takes the IPv4 port too, unless it is one of IPv6 only: does anybody accept IPv4 there?
+    let other_family = |f: &InTheWay| f.local.is_ipv4() != missing.address.is_ipv4();
+    let accepts = accepts(view, missing.address);
+    found.retain(|f| !other_family(f) || accepts != Some(false));
+    found.sort_by_key(|f| (other_family(f) && accepts.is_none(), rank(f)));
     found
+}
+
+/// Whether somebody completes connections to an address; `None`: nobody tried.
+fn accepts(view: &View<'_>, address: SocketAddr) -> Option<bool> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, address.port());
+    let asked = view.answer_to(&Question::Connect { address }).and_then(|(_, answer)| match answer {
+        Answer::Connected {} => Some(true),
+        Answer::NotConnected { .. } => Some(false),
+        _ => None,
+    });
+    asked.or_else(|| {
+        let seen = view.first(|o| match o {
+            Observation::Connect { address: a, errno, .. } if *a == address => Some(errno.is_none()),
+            _ => None,
+        });
+        seen.map(|(_, connected)| connected)
+    })
 }
 
 fn of_row(row: &SocketRow, evidence: &EvidenceId) -> InTheWay {

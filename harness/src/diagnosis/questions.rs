@@ -80,7 +80,7 @@ fn of_missing(view: &View<'_>, missing: &Missing, wanted: &mut Wanted) {
                 }
             }
         }
-        Some(errno::EADDRNOTAVAIL) => {
+        Some(errno::EADDRNOTAVAIL | errno::EAFNOSUPPORT) => {
             wanted.ask(as_the_server(asked), "the server or its library, or the system");
             let any = if asked.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
             wanted.ask(as_the_server(SocketAddr::new(any, 0)), "the address, or its whole family");

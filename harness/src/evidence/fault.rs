@@ -27,6 +27,8 @@ pub enum Fault {
         /// How many ports the range has.
         ports: u16,
     },
+    /// The network has no IPv6. In a private network only.
+    DisableIpv6 {},
     /// The server lacks the capability to bind privileged ports, root or not.
     DropNetBind {},
     /// The server's log goes to a FIFO that nobody reads, so that it waits before it has bound anything.
@@ -79,6 +81,7 @@ impl Fault {
         match self {
             Self::HoldPort { .. } => "hold_port",
             Self::ExhaustPorts { .. } => "exhaust_ports",
+            Self::DisableIpv6 {} => "disable_ipv6",
             Self::DropNetBind {} => "drop_net_bind",
             Self::BlockLog {} => "block_log",
             Self::LimitDescriptors { .. } => "limit_descriptors",

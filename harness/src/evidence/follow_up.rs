@@ -41,6 +41,9 @@ pub enum Question {
     },
     /// How many ports of the ephemeral range are taken?
     EphemeralRange {},
+    /// A question that only a later minor version knows.
+    #[serde(other)]
+    Later,
 }
 
 /// The answer. What could not be found out is [`Answer::None`], never a no.
@@ -97,6 +100,9 @@ pub enum Answer {
         /// Why.
         why: String,
     },
+    /// An answer that only a later minor version knows.
+    #[serde(other)]
+    Later,
 }
 
 /// A socket with its owner.
@@ -140,6 +146,7 @@ impl fmt::Display for Question {
             Self::Connect { address } => write!(f, "does {address} complete a connection?"),
             Self::Browse { instance } => write!(f, "does {instance:?} answer a browse by mDNS?"),
             Self::Process { process, pid } => write!(f, "what does {process} (pid {pid}) do?"),
+            Self::Later => f.write_str("a question that this version does not know"),
             Self::EphemeralRange {} => f.write_str("how many ports of the ephemeral range are taken?"),
         }
     }
@@ -174,6 +181,7 @@ impl fmt::Display for Answer {
             Self::Range { range: (low, high), taken } => {
                 write!(f, "{taken} of the {} ports {low}-{high}", u32::from(*high).saturating_sub((*low).into()) + 1)
             }
+            Self::Later => f.write_str("an answer that this version does not know"),
             Self::None { why } => write!(f, "not found out: {why}"),
         }
     }

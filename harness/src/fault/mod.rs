@@ -4,7 +4,7 @@
 //! * [`descriptors`]: a running program may open only so many more;
 //! * [`stall`]: a way over TCP that stands still again and again;
 //! * [`pause`]: a program that is stopped again and again;
-//! * [`fifo`]: a file that nobody reads.
+//! * [`fifo`]: a file that nobody reads; [`ipv6`]: a network without it.
 
 #[cfg(target_os = "linux")]
 pub mod descriptors;
@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod descriptors;
 pub mod fifo;
 pub mod hold;
+pub mod ipv6;
 pub mod pause;
 pub mod stall;
 

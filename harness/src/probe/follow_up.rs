@@ -38,6 +38,7 @@ async fn find_out(question: &Question) -> Answer {
         Question::Browse { ref instance } => browse(instance).await,
         Question::Process { pid, .. } => aside(PATIENCE, move || process(pid)).await,
         Question::EphemeralRange {} => aside(PATIENCE, ephemeral_range).await,
+        Question::Later => Answer::None { why: "this version does not know how".to_owned() },
     }
 }
 

@@ -351,10 +351,77 @@ mod tests {
                 "20 to 20000",
             ),
         ];
+        told(&cases);
+    }
+
+    fn told(cases: &[(&str, &str, &str)]) {
         for (text, object, remedy) in cases {
             let error = error(text);
             assert!(error.contains(object) && error.contains(remedy), "{error}");
         }
+    }
+
+    #[test]
+    fn a_fault_that_cannot_be_meant_is_told_before_anything_runs() {
+        let cases = [
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"hold_prot\"",
+                "unknown variant `hold_prot`",
+                "did you mean \"hold_port\"?",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"signal\"\nprocess = \"sever\"\nsignal = \"SIGSTOP\"",
+                "fault signal: there is no \"sever\"",
+                "did you mean \"server\"?",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"signal\"\nprocess = \"server\"\nsignal = \"SIGFOO\"",
+                "\"SIGFOO\" is no signal",
+                "for instance SIGSTOP",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"signal\"\nprocess = \"a\"\nsignal = \"SIGSTOP\"",
+                "a is a client",
+                "after = \"500ms\"",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"pause\"\nprocess = \"a\"\nhold = \"2s\"\nevery = \"1s\"",
+                "fault pause",
+                "less than every",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"stall\"\nclient = \"server\"\nhold = \"1s\"\nevery = \"2s\"",
+                "fault stall: there is no \"server\"",
+                "",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"stall\"\nclient = \"a\"\nhold = \"1\"\nevery = \"2s\"",
+                "\"1\" is no duration",
+                "for instance 300ms",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"exhaust_ports\"\nports = 4",
+                "fault exhaust_ports",
+                "network = \"private\"",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"hold_port\"\nlistener = \"tcp\"\nby = \"listener\"\non = []",
+                "fault hold_port: on = []",
+                "at least one address",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"end_server\"\n[expect]\ncause = \"tcp.refusd\"",
+                "there is no cause \"tcp.refusd\"",
+                "did you mean \"tcp.refused\"?",
+            ),
+            (
+                "name = \"x\"\n[[client]]\nname = \"a\"\ntransport = \"tcp\"\nfamily = \"ipv4\"\n[[fault]]\nkind = \"end_server\"\n[expect]\nstatus = \"bad\"",
+                "unknown variant `bad`",
+                "fail",
+            ),
+            ("name = \"x\"\n[server]\nlaunch = false", "launch = false", "port and websocket_port"),
+        ];
+        told(&cases);
     }
 
     #[test]

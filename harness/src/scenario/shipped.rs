@@ -19,6 +19,7 @@ pub const FAULTS: &[(&str, &str)] = scenarios![
     "bound-not-listening",
     "privileged-port",
     "address-not-local",
+    "ipv6-disabled",
     "ephemeral-range-exhausted",
     "out-of-descriptors",
     "fallback-port",

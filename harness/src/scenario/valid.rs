@@ -92,10 +92,10 @@ fn faults(plan: &Plan) -> Result<(), String> {
                 known(kind, client, &programs[1..])?;
                 shorter(kind, *hold, *every)?;
             }
+            Fault::DisableIpv6 {} | Fault::ExhaustPorts { .. } if plan.network != Network::Private => {
+                return Err(format!("fault {kind}: only with network = \"private\""));
+            }
             Fault::ExhaustPorts { ports } => {
-                if plan.network != Network::Private {
-                    return Err(format!("fault {kind}: only with network = \"private\""));
-                }
                 if !(1..=1_000).contains(ports) {
                     return Err(format!("fault {kind}: ports = {ports}: 1 to 1000"));
                 }
@@ -104,6 +104,7 @@ fn faults(plan: &Plan) -> Result<(), String> {
                 return Err(format!("fault {kind}: on = []: at least one address, for instance [\"127.0.0.1\"]"));
             }
             Fault::HoldPort { .. }
+            | Fault::DisableIpv6 {}
             | Fault::DropNetBind {}
             | Fault::BlockLog {}
             | Fault::LimitDescriptors { .. }

@@ -136,6 +136,29 @@ printf '{"time":"2026-11-24T12:00:00.000000Z","monotonic_ns":1,"level":"INFO","s
 }
 
 #[tokio::test]
+async fn two_faults_are_both_named_and_neither_takes_the_other_s_consequences() {
+    let place = Place::new();
+    let more = "[[fault]]\nkind = \"hold_port\"\nlistener = \"tcp\"\nby = \"listener\"\non = [\"::1\"]\n\
+                [[fault]]\nkind = \"signal\"\nprocess = \"server\"\nsignal = \"SIGSTOP\"\n";
+    let text = held("degrade", more).replace("[\"127.0.0.1\"]\nargs", "[\"127.0.0.1\", \"::1\"]\npatience = 1\nargs");
+    let text = text.replace("patience = 1\n", "").replace("timeout", "patience = \"600ms\"\ntimeout");
+    let scenario = place.write("held.toml", &text.replace("bind.port_in_use", "process.stopped"));
+    let ended = place.run(&[&scenario]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = place.report();
+    assert_eq!(causes(&report), ["process.stopped", "bind.port_in_use", "bind.port_in_use"]);
+    let findings = list(&report["reports"][0]["findings"]);
+    let says = |i: usize, words: &str| findings[i]["summary"].as_str().unwrap().contains(words);
+    assert!(
+        says(1, "TCP clients over IPv6") && says(1, "WebSocket clients and browsers over IPv4"),
+        "{}",
+        findings[1]["summary"]
+    );
+    assert_eq!(check(&report, "bind.no_failure")["caused_by"], "bind.port_in_use", "it failed before the stop");
+    assert_eq!(check(&report, "session.hello")["caused_by"], "process.stopped");
+}
+
+#[tokio::test]
 async fn the_same_report_again_from_the_evidence_of_a_fault() {
     let place = Place::new();
     let run = place.run(&["websocket-port-held"]).await;

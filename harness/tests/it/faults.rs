@@ -33,7 +33,8 @@ fn launcher(folder: &Path) -> Launcher {
 /// A holder, and the folder of its output.
 async fn held(by: Hold, on: &[IpAddr], ends_after: Option<Duration>) -> (Holder, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let started = hold::start(&launcher(folder.path()), Path::new(HARNESS), Claim::Port(by), on, ends_after).await;
+    let started =
+        hold::start(&launcher(folder.path()), ("holder", Path::new(HARNESS)), Claim::Port(by), on, ends_after).await;
     (started.unwrap(), folder)
 }
 
@@ -140,7 +141,7 @@ async fn a_holder_lets_go_in_time() {
 async fn a_holder_that_cannot_hold_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let start = async |claim, on: &[IpAddr]| {
-        let started = hold::start(&launcher(folder.path()), Path::new(HARNESS), claim, on, None).await;
+        let started = hold::start(&launcher(folder.path()), ("holder", Path::new(HARNESS)), claim, on, None).await;
         started.map(|holder| holder.addresses).unwrap_err()
     };
     // an address of the documentation's network: nobody has it
@@ -151,7 +152,8 @@ async fn a_holder_that_cannot_hold_says_why() {
     let usage = start(Claim::Port(Hold::Bound), &[]).await;
     assert!(usage.contains("did not say what it holds") && usage.contains("error:"), "{usage}");
     let missing =
-        hold::start(&launcher(folder.path()), Path::new("/none"), Claim::Port(Hold::Bound), &[V4], None).await;
+        hold::start(&launcher(folder.path()), ("holder", Path::new("/none")), Claim::Port(Hold::Bound), &[V4], None)
+            .await;
     assert!(missing.unwrap_err().contains("No such file"));
 }
 
@@ -177,7 +179,8 @@ fn the_whole_range_is_taken_in_a_private_network() {
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
             let claim = Claim::Range { ports: 8 };
-            let holder = hold::start(&launcher(folder.path()), Path::new(HARNESS), claim, &[V4, V6], None).await;
+            let holder =
+                hold::start(&launcher(folder.path()), ("holder", Path::new(HARNESS)), claim, &[V4, V6], None).await;
             let holder = holder.unwrap();
             let ports: Vec<_> = holder.addresses.iter().filter(|a| a.ip() == V6).map(SocketAddr::port).collect();
             assert_eq!(ports, (40_000..40_008).collect::<Vec<_>>());

@@ -22,7 +22,7 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
         let early = view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness);
         return vec![if view.started_clients().is_empty() || view.pid(SERVER).is_none() {
             check.skip("nobody joined, so nothing was mixed")
-        } else if early {
+        } else if early || view.cut_off(SERVER).is_some() {
             check.unknown("the server ended before it told what it had mixed", vec![])
         } else if joined.is_empty() && view.evidence.log(SERVER, "stderr").is_some_and(|log| !log.lines.is_empty()) {
             check.skip("nobody joined, so nothing was mixed")

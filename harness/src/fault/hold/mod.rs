@@ -49,18 +49,19 @@ pub struct Holder {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// Starts the holder and waits until it holds. `harness`: this program. `ends_after`: it lets go by itself.
+/// Starts the holder and waits until it holds. `name`: of its captured output. `harness`: this program. `ends_after`: it lets
+/// go by itself.
 ///
 /// # Errors
 /// Why nothing is held, for instance `bind 127.0.0.1:40000: Address already in use (EADDRINUSE)`.
 pub async fn start(
     launcher: &Launcher,
-    harness: &Path,
+    (name, harness): (&str, &Path),
     claim: Claim,
     on: &[IpAddr],
     ends_after: Option<Duration>,
 ) -> Result<Holder, String> {
-    let launch = Launch::new("holder", harness).args(arguments(claim, on, ends_after));
+    let launch = Launch::new(name, harness).args(arguments(claim, on, ends_after));
     let process = launcher.launch(&launch).await.map_err(|e| e.to_string())?;
     let line = match process.wait_for_line(Stream::Stdout, |_| true, WITHIN).await {
         Ok(line) => line.text,

@@ -6,7 +6,7 @@ use super::{Child, Run, SERVER};
 use crate::evidence::{ClientPlan, Fault, Observation};
 use crate::fault::hold::{self, Claim, Holder};
 use crate::fault::stall::Way;
-use crate::fault::{descriptors, fifo, pause};
+use crate::fault::{descriptors, fifo, ipv6, pause};
 use crate::launch::Restrict;
 use nix::sys::signal::Signal;
 use sidetone::event::ListenerKind;
@@ -160,6 +160,7 @@ impl Run {
         for fault in self.faults() {
             let done = match &fault {
                 Fault::HoldPort { .. } | Fault::ExhaustPorts { .. } => self.hold(&fault).await,
+                Fault::DisableIpv6 {} => ipv6::disable(),
                 Fault::BlockLog {} => {
                     fifo::make(&self.setup.folder.join(FIFO)).map(|()| format!("{FIFO} has no reader"))
                 }
@@ -175,6 +176,8 @@ impl Run {
                 Err(why) => return self.missed(fault.kind(), why),
             }
         }
+        // some faults are facts of the machine that the server finds
+        self.environment = crate::launch::resources::environment();
         true
     }
 
@@ -187,7 +190,9 @@ impl Run {
             _ => return Ok(String::new()),
         };
         let ends_after = ends_after.map(crate::evidence::Millis::duration);
-        let holder = hold::start(&self.launcher(), &self.setup.harness, what, &on, ends_after).await?;
+        let name = format!("holder-{}", self.injected.holders.len() + 1);
+        let program = (name.as_str(), self.setup.harness.as_path());
+        let holder = hold::start(&self.launcher(), program, what, &on, ends_after).await?;
         if ends_after.is_some_and(|after| after.is_zero()) {
             // it is to be gone before the server asks
             drop(tokio::time::timeout(super::STEP, holder.process.ended()).await);
@@ -248,6 +253,10 @@ impl Run {
             }
             Fault::ExhaustPorts { .. } | Fault::BlockLog {} if self.ready.is_some() => {
                 Some("the server got ready nevertheless".to_owned())
+            }
+            Fault::DisableIpv6 {} => {
+                let six = bound.iter().find(|a| a.is_ipv6())?;
+                Some(format!("{six} could be bound nevertheless"))
             }
             Fault::DropNetBind {} => {
                 let bound = bound.iter().find(|a| a.port() < PRIVILEGED)?;

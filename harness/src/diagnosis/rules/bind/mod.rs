@@ -19,8 +19,13 @@ use std::net::SocketAddr;
 use told::{chain, summary};
 
 /// What holds for every listener alike is one finding, not one a listener.
-const OF_THE_MACHINE: [&str; 4] =
-    ["bind.permission_denied", "bind.address_not_local", "bind.ephemeral_range_exhausted", "resource.fd_limit"];
+const OF_THE_MACHINE: [&str; 5] = [
+    "family.ipv6_disabled",
+    "bind.permission_denied",
+    "bind.address_not_local",
+    "bind.ephemeral_range_exhausted",
+    "resource.fd_limit",
+];
 
 /// A missing listener with what is in its way.
 #[derive(Clone)]
@@ -97,8 +102,10 @@ fn classify(view: &View<'_>, case: &Case) -> (Option<&'static str>, Confidence) 
     match case.errno {
         errno::EACCES | errno::EPERM => (Some("bind.permission_denied"), Confidence::High),
         // a machine without IPv6 has no ::1 either; that is no matter of this address
-        errno::EADDRNOTAVAIL if asked.is_ipv6() && view.evidence.environment.ipv6 == Some(false) => {
-            (None, Confidence::Low)
+        errno::EADDRNOTAVAIL | errno::EAFNOSUPPORT
+            if asked.is_ipv6() && view.evidence.environment.ipv6 == Some(false) =>
+        {
+            (Some("family.ipv6_disabled"), Confidence::High)
         }
         errno::EADDRNOTAVAIL => (Some("bind.address_not_local"), Confidence::High),
         errno::EMFILE => (Some("resource.fd_limit"), Confidence::High),

@@ -152,6 +152,19 @@ fn holders(cases: &[Case]) -> String {
     and(&told.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// Where the holders listen; an IPv6 wildcard may take the IPv4 port too.
+fn held_addresses(cases: &[Case]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for (case, held) in cases.iter().filter_map(|case| Some((case, case.in_the_way.first()?))) {
+        let both = held.local.is_ipv6() && case.missing.address.is_ipv4();
+        let one = if both { format!("{} (IPv4 too)", held.local) } else { held.local.to_string() };
+        if !told.contains(&one) {
+            told.push(one);
+        }
+    }
+    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// The sentence that people need: what is cut off, by whom, since when, what still works.
 pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String {
     let list = addresses(cases);
@@ -165,10 +178,10 @@ pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String
         ("bind.port_in_use", Some(_)) if free_again => {
             format!("{who} listened on {list} at that moment, and it is free again")
         }
-        ("bind.port_in_use", Some(_)) => format!("{who} listens on {list} already"),
+        ("bind.port_in_use", Some(_)) => format!("{who} already listens on {}", held_addresses(cases)),
         ("bind.port_in_use", None) => format!("somebody held {list} at that moment, and nobody can be named"),
         ("bind.wildcard_conflict", Some(held)) => {
-            format!("{who} listens on {} already, and {list} cannot be bound beside it", held.local)
+            format!("{who} already listens on {}, and {list} cannot be bound beside it", held.local)
         }
         ("bind.port_in_time_wait", _) => {
             format!(
@@ -190,6 +203,9 @@ pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String
             Some(_) => format!("a security policy denies {list}"),
             None => format!("{list} was denied; from which port on no privilege is needed could not be read"),
         },
+        ("family.ipv6_disabled", _) => {
+            format!("this machine has no IPv6, and {} was asked for", cases[0].missing.address.ip())
+        }
         ("bind.address_not_local", _) => format!("{} is no address of this machine", cases[0].missing.address.ip()),
         ("bind.ephemeral_range_exhausted", _) => match range(view) {
             Some((low, high)) => {
