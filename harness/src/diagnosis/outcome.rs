@@ -87,6 +87,15 @@ pub fn verdict(summaries: &[ScenarioSummary], reports: &[Report]) -> Verdict {
     }
 }
 
+/// A run that ended before all its `wanted` runs were made: what was found stands, and the rest is not known.
+pub fn cut_short(verdict: Verdict, reason: &str, wanted: usize, summaries: &[ScenarioSummary]) -> Verdict {
+    let begun: u32 = summaries.iter().map(|s| s.repeats).sum();
+    let so_far = verdict.sentence;
+    let sentence =
+        format!("cut short: {reason}; {begun} of {wanted} runs were begun, the last is incomplete; so far: {so_far}");
+    Verdict { status: verdict.status.max(Status::Unknown), sentence }
+}
+
 fn over_all(summaries: &[ScenarioSummary], reports: &[Report]) -> Verdict {
     let status = reports.iter().map(counts_as).max().unwrap_or(Status::Unknown);
     let runs: u32 = summaries.iter().map(|s| s.repeats).sum();

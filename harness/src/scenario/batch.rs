@@ -187,6 +187,10 @@ impl Batch {
         };
         if let Some(interrupt) = interrupt {
             report.exit_code = interrupt.exit_code();
+            let wanted = self.scenarios.len() * self.repeat as usize;
+            if wanted > 1 {
+                report.verdict = outcome::cut_short(report.verdict, interrupt.reason(), wanted, &report.scenarios);
+            }
         }
         let mut done = Done { report, folder, problems, stdout: Vec::new(), interrupt };
         self.write(&mut done);

@@ -38,6 +38,26 @@ async fn hit(place: &Place, signal: Signal, group: bool) -> Ended {
     place.end(child).await
 }
 
+#[tokio::test]
+async fn several_scenarios_cut_short_are_not_called_well() {
+    let place = Place::new();
+    let child = place.command(&["run", "--out", "out", "--repeat", "3", "--duration", "2s"]).spawn().unwrap();
+    let pid = Pid::from_raw(child.id().unwrap().cast_signed());
+    let begun = async {
+        while !run_folder(&place).is_some_and(|run| run.join("call-001/a.stderr.jsonl").is_file()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, begun).await.expect("the first call did not begin");
+    kill(pid, Signal::SIGINT).unwrap();
+    let ended = place.end(child).await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let verdict = &place.report()["verdict"];
+    let sentence = verdict["sentence"].as_str().unwrap();
+    assert_eq!(verdict["status"], "unknown", "{sentence}");
+    assert!(sentence.starts_with("cut short: SIGINT; 1 of 3 runs were begun"), "{sentence}");
+}
+
 async fn cut_short(signal: Signal, group: bool, code: i32) {
     let place = Place::new();
     let ended = hit(&place, signal, group).await;
