@@ -113,7 +113,13 @@ fn over_all(summaries: &[ScenarioSummary], reports: &[Report]) -> Verdict {
         })
         .collect();
     let sentence = if bad.is_empty() {
-        format!("{scenarios}: everything as it should be")
+        let met = summaries.iter().filter(|s| matches!(s.expectation, Expectation::Met { .. })).count();
+        let met = match met {
+            0 => String::new(),
+            1 => ", and the expectation is met".to_owned(),
+            n => format!(", and all {n} expectations are met"),
+        };
+        format!("{scenarios}: everything as it should be{met}")
     } else {
         format!("{scenarios}: {}", bad.join("; "))
     };

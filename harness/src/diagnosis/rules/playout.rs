@@ -73,7 +73,8 @@ fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         let text = format!(
             "look for what stops {name}: SIGSTOP or a debugger (State in /proc/PID/status), a frozen cgroup, a full pipe"
         );
-        finding.fixes.retain(|fix| !fix.text.contains("processor"));
+        let of_processors = ["processor", "competes", "real-time"];
+        finding.fixes.retain(|fix| of_processors.iter().all(|word| !fix.text.contains(word)));
         finding.fixes.insert(0, Fix { kind: FixKind::Safe, text });
     }
     Some((finding, explained(&found)))
