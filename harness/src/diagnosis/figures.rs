@@ -45,7 +45,7 @@ fn of_observation(observation: &Observation, put: &mut impl FnMut(String, f64, &
             if let Some(some) = cpu_some_us {
                 put("harness.cpu_pressure".to_owned(), *some as f64 / 1e3 / (*window_ms).max(1) as f64, "fraction");
             }
-            let waited: u64 = run_delay_us.values().sum();
+            let waited = run_delay_us.values().fold(0_u64, |sum, us| sum.saturating_add(*us));
             put("harness.run_queue_delay".to_owned(), waited as f64, "us");
         }
         Observation::Overhead { observed_ms, total_ms } => {
@@ -119,9 +119,9 @@ fn mixer(evidence: &Evidence, put: &mut impl FnMut(String, f64, &str)) {
         if let Event::MixerStats { ticks: t, expected_ticks, late_ticks, max_lateness_us, max_work_us, .. } =
             &record.event
         {
-            ticks += t;
-            expected += expected_ticks;
-            late += late_ticks;
+            ticks = u64::saturating_add(ticks, *t);
+            expected = u64::saturating_add(expected, *expected_ticks);
+            late = u64::saturating_add(late, *late_ticks);
             worst = worst.max(*max_lateness_us);
             work = work.max(*max_work_us);
         }

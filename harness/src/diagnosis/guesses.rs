@@ -1,7 +1,7 @@
 //! The six guesses that a person makes first when clients cannot connect. Each is confirmed, ruled out or open, with the
 //! check that decides it; none is left to feeling.
 
-use super::listeners::{Missing, all_there, as_the_server, errno, in_the_way, missing, own_listener};
+use super::listeners::{InTheWay, Missing, all_there, as_the_server, errno, in_the_way, missing, own_listener};
 use super::rules::elsewhere;
 use super::view::{SERVER, View};
 use crate::evidence::{Answer, Check, EvidenceId, Finding, Hypothesis, HypothesisState, Observation, Question, Status};
@@ -100,26 +100,17 @@ impl Facts<'_> {
                 return Some((format!("the server itself listens on {own}"), view.cite(line)));
             }
             let (address, v6only) = (SocketAddr::new(ip, port), ip.is_ipv6().then_some(true));
-            let (line, answer) = view.answer_to(&Question::Bind { address, v6only })?;
-            let word = if *answer == (Answer::Bound {}) { "can be bound" } else { "cannot be bound" };
+            let (line, word) = match view.answer_to(&Question::Bind { address, v6only })? {
+                (line, Answer::Bound {}) => (line, "can be bound"),
+                (line, Answer::NotBound { .. }) => (line, "cannot be bound"),
+                _ => return None,
+            };
             Some((format!("{address} {word}"), view.cite(line)))
         };
         if number == errno::EADDRINUSE
             && let Some(held) = in_the_way(view, missing).first()
         {
-            let (local, asked) = (held.local, missing.address);
-            return guess(
-                statement,
-                if local.is_ipv4() == asked.is_ipv4() {
-                    let family = Family::of(&asked);
-                    let by =
-                        format!("what is in the way, {local}, is an {family} socket, as the one that was asked for");
-                    ruled_out(by, vec![held.evidence.clone()])
-                } else {
-                    let by = format!("{local} takes the port of both families (no V6ONLY), and {asked} was asked for");
-                    confirmed(by, vec![held.evidence.clone()])
-                },
-            );
+            return guess(statement, by_family(view, held, missing.address));
         }
         let families = if number == errno::EADDRINUSE {
             ask(view, IpAddr::V4(Ipv4Addr::LOCALHOST)).zip(ask(view, IpAddr::V6(Ipv6Addr::LOCALHOST)))
@@ -175,6 +166,9 @@ impl Facts<'_> {
             let port = missing.address.port();
             let start = view.evidence.environment.unprivileged_port_start;
             let needs_none = port == 0 || start.is_some_and(|start| port >= start);
+            if !at_the_port(missing) && !needs_none {
+                return guess(statement, open("the call failed before the privilege was asked for"));
+            }
             if missing.number() == Some(errno::EADDRNOTAVAIL) && !needs_none {
                 // the kernel looks at the address first
                 return guess(statement, open("the address was refused before the privilege was asked for"));
@@ -189,7 +183,16 @@ impl Facts<'_> {
             let by = format!("the error is {}, not EACCES{privileged}", name_of(missing));
             return guess(statement, ruled_out(by, missing.evidence.clone()));
         }
-        guess(statement, free_for_both(view).unwrap_or_else(|| Self::nothing_known(view)))
+        // what the harness may do says nothing of the server, unless nobody needs a privilege for it
+        let start = view.evidence.environment.unprivileged_port_start;
+        let needs_none = view.seen(|o| match o {
+            Observation::Asked { addresses, .. } => Some(addresses),
+            _ => None,
+        });
+        let all = needs_none.iter().flat_map(|(_, addresses)| addresses.iter());
+        let for_all = all.clone().all(|a| a.port() == 0 || start.is_some_and(|start| a.port() >= start));
+        let free = if for_all { free_for_both(view) } else { None };
+        guess(statement, free.unwrap_or_else(|| Self::nothing_known(view)))
     }
 
     fn configuration(&self, view: &mut View<'_>) -> Hypothesis {
@@ -237,8 +240,16 @@ impl Facts<'_> {
             return guess(statement, confirmed(finding.chain[0].statement(), Self::cited(finding)));
         }
         if let Some((missing, _)) = self.failed() {
-            let by = format!("the error is {}, not EMFILE, ENFILE, ENOBUFS or ENOMEM", name_of(missing));
-            return guess(statement, ruled_out(by, missing.evidence.clone()));
+            let name = name_of(missing);
+            let of_limits = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+            return guess(
+                statement,
+                if of_limits.contains(&name) {
+                    confirmed(format!("the error is {name}"), missing.evidence.clone())
+                } else {
+                    ruled_out(format!("the error is {name}, none of a limit"), missing.evidence.clone())
+                },
+            );
         }
         let state = view.answers(|question, answer| match (question, answer) {
             (Question::Process { process, .. }, Answer::Process(state)) if process == SERVER => Some(state),
@@ -309,17 +320,50 @@ fn name_of(missing: &Missing) -> &str {
     missing.failed.as_ref().map_or("not known", |(_, errno)| errno.name.as_str())
 }
 
+/// Whether what is in the way is of another family than what was asked for.
+fn by_family(view: &mut View<'_>, held: &InTheWay, asked: SocketAddr) -> Decided {
+    let (local, port) = (held.local, asked.port());
+    if local.is_ipv4() != asked.is_ipv4() {
+        let by = format!("{local} takes the port of both families (no V6ONLY), and {asked} was asked for");
+        return confirmed(by, vec![held.evidence.clone()]);
+    }
+    let wildcard = |view: &mut View<'_>, v6only| {
+        let address = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+        let (line, answer) = view.answer_to(&Question::Bind { address, v6only: Some(v6only) })?;
+        let word = match answer {
+            Answer::Bound {} => "can",
+            Answer::NotBound { .. } => "cannot",
+            _ => return None,
+        };
+        Some((word, view.cite(line)))
+    };
+    let family = Family::of(&asked);
+    let mut by = format!("what is in the way, {local}, is an {family} socket, as the one that was asked for");
+    let mut ids = vec![held.evidence.clone()];
+    if let Some(((alone, x), (both, y))) = wildcard(view, true).zip(wildcard(view, false)) {
+        by = format!("{by}; [::]:{port} {alone} be bound with V6ONLY, {both} without");
+        ids.extend([x, y]);
+    }
+    ruled_out(by, ids)
+}
+
+/// Whether the failed call is one in which the kernel looks at the port at all.
+fn at_the_port(missing: &Missing) -> bool {
+    missing.failed.as_ref().is_some_and(|(call, _)| ["bind", "listen"].contains(&call.as_str()))
+}
+
 /// The kernel looks at address and privilege before it looks for a conflict: those errors alone rule out nothing.
 fn not_in_use(view: &mut View<'_>, missing: &Missing, number: i32) -> Decided {
     let port = missing.address.port();
     if port == 0 {
         return ruled_out("any free port was asked for", missing.evidence.clone());
     }
+    let early = !at_the_port(missing);
     match view.answer_to(&Question::Holders { port }) {
         Some((line, Answer::Holders { sockets })) if sockets.is_empty() => {
             ruled_out(format!("no socket has port {port}"), vec![view.cite(line)])
         }
-        _ if [errno::EACCES, errno::EPERM, errno::EADDRNOTAVAIL].contains(&number) => {
+        _ if early || [errno::EACCES, errno::EPERM, errno::EADDRNOTAVAIL].contains(&number) => {
             open(format!("{} was refused before a conflict could show", missing.address))
         }
         _ => {

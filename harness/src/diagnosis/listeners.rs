@@ -11,7 +11,6 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) mod errno {
     pub(in crate::diagnosis) const EPERM: i32 = 1;
     pub(in crate::diagnosis) const EACCES: i32 = 13;
-    pub(in crate::diagnosis) const ENFILE: i32 = 23;
     pub(in crate::diagnosis) const EMFILE: i32 = 24;
     pub(in crate::diagnosis) const EAFNOSUPPORT: i32 = 97;
     pub(in crate::diagnosis) const EADDRINUSE: i32 = 98;
@@ -150,7 +149,10 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
     }
     let mut known = std::collections::BTreeSet::new();
     found.retain(|f| known.insert((f.local, f.remote, f.state.clone())));
-    found.retain(|f| conflicts(f.local, missing.address) && (own.is_none() || f.pid != own));
+    // the server's own socket at another address can be in the way too
+    found.retain(|f| {
+        conflicts(f.local, missing.address) && (own.is_none() || f.pid != own || f.local != missing.address)
+    });
     let rank = |f: &InTheWay| match f.state.as_str() {
         "LISTEN" => 0,
         "TIME_WAIT" => 2,
@@ -174,12 +176,15 @@ fn accepts(view: &View<'_>, address: SocketAddr) -> Option<bool> {
     let address = SocketAddr::new(ip, address.port());
     let asked = view.answer_to(&Question::Connect { address }).and_then(|(_, answer)| match answer {
         Answer::Connected {} => Some(true),
-        Answer::NotConnected { .. } => Some(false),
+        Answer::NotConnected { errno } if errno.starts_with("ECONNREFUSED") => Some(false),
         _ => None,
     });
     asked.or_else(|| {
         let seen = view.first(|o| match o {
-            Observation::Connect { address: a, errno, .. } if *a == address => Some(errno.is_none()),
+            Observation::Connect { address: a, errno, .. } if *a == address => match errno {
+                None => Some(true),
+                Some(errno) => errno.starts_with("ECONNREFUSED").then_some(false),
+            },
             _ => None,
         });
         seen.map(|(_, connected)| connected)
@@ -259,7 +264,7 @@ pub(super) fn all_there(view: &mut View<'_>) -> Option<Vec<EvidenceId>> {
     (!asked.is_empty()).then(|| lines.into_iter().map(|line| view.cite(line)).collect())
 }
 
-/// Names of the clients that were to go to a listener of this kind and, if given, one of these addresses.
+/// Names of the clients that have no listener of their kind and family left.
 pub(super) fn clients_of(view: &View<'_>, missing: &[Missing]) -> Vec<String> {
     let cut_off = |client: &&crate::evidence::ClientPlan| {
         missing.iter().any(|m| {
@@ -267,7 +272,11 @@ pub(super) fn clients_of(view: &View<'_>, missing: &[Missing]) -> Vec<String> {
                 sidetone::event::Transport::Tcp => ListenerKind::Tcp,
                 sidetone::event::Transport::WebSocket => ListenerKind::WebSocket,
             };
-            kind == m.kind && sidetone::event::Family::of(&m.address) == client.family
+            let there = view.ready().is_some_and(|(_, tcp, websocket)| {
+                let all = if kind == ListenerKind::Tcp { tcp } else { websocket };
+                all.iter().any(|a| sidetone::event::Family::of(a) == client.family)
+            });
+            kind == m.kind && sidetone::event::Family::of(&m.address) == client.family && !there
         })
     };
     view.evidence.plan.clients.iter().filter(cut_off).map(|c| c.name.clone()).collect()

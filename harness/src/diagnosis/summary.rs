@@ -131,7 +131,7 @@ pub(super) fn and(words: &[&str]) -> String {
 pub fn expectation(evidence: &Evidence, verdict: &Verdict, checks: &[Check], findings: &[Finding]) -> Expectation {
     let plan = &evidence.plan;
     let mut expected = Vec::new();
-    let mut found = Vec::new();
+    let mut found: Vec<String> = untested(evidence).into_iter().collect();
     if plan.expected_cause.as_deref() == Some(NO_CAUSE) {
         expected.push("no cause".to_owned());
         found.extend(findings.first().map(|f| f.cause.clone()));

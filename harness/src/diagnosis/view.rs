@@ -274,6 +274,17 @@ impl<'a> View<'a> {
         !tests.is_empty() && tests.iter().all(|(_, sees)| *sees)
     }
 
+    /// As [`View::listener_row`], and the wildcard of that port and family counts too.
+    pub fn covering_row(&self, moment: &str, address: SocketAddr) -> Option<(usize, Option<&'a SocketRow>)> {
+        let any = if address.is_ipv4() {
+            SocketAddr::from(([0, 0, 0, 0], address.port()))
+        } else {
+            SocketAddr::from(([0_u16; 8], address.port()))
+        };
+        let exact = self.listener_row(moment, address)?;
+        if exact.1.is_some() { Some(exact) } else { self.listener_row(moment, any) }
+    }
+
     /// The LISTEN row of an address at a moment: `Some(None)` is a table that has none, `None` a table that nobody could read.
     pub fn listener_row(&self, moment: &str, address: SocketAddr) -> Option<(usize, Option<&'a SocketRow>)> {
         let mut sources = [TableSource::Proc, TableSource::Netstat2].into_iter().filter(|s| self.can_see(*s));

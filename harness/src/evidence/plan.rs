@@ -22,7 +22,7 @@ pub struct Plan {
     pub duration_ms: u64,
     /// Deadline of the whole scenario in milliseconds.
     pub timeout_ms: u64,
-    /// Patience for a server to get ready and for a client to join, in milliseconds.
+    /// Patience for a client to join, for a probe and for a browse, in milliseconds.
     #[serde(default = "patience_ms")]
     pub patience_ms: u64,
     /// Where it runs.
@@ -77,6 +77,9 @@ pub struct ServerPlan {
     /// Asked port of HTTP and WebSocket; 0: the kernel chooses.
     #[serde(default)]
     pub websocket_port: u16,
+    /// Patience for it to get ready, in milliseconds.
+    #[serde(default = "patience_ms")]
+    pub ready_within_ms: u64,
     /// Whether there is a server at all.
     #[serde(default = "yes")]
     pub launch: bool,

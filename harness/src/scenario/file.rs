@@ -82,6 +82,7 @@ struct RawServer {
     bind: Vec<IpAddr>,
     port: u16,
     websocket_port: u16,
+    ready_within: String,
     launch: bool,
     mdns: bool,
     args: Vec<String>,
@@ -90,7 +91,15 @@ struct RawServer {
 impl Default for RawServer {
     fn default() -> Self {
         let bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        Self { bind, port: 0, websocket_port: 0, launch: true, mdns: false, args: Vec::new() }
+        Self {
+            bind,
+            port: 0,
+            websocket_port: 0,
+            ready_within: ten_seconds(),
+            launch: true,
+            mdns: false,
+            args: Vec::new(),
+        }
     }
 }
 
@@ -289,6 +298,7 @@ impl Raw {
                 bind: self.server.bind,
                 port: self.server.port,
                 websocket_port: self.server.websocket_port,
+                ready_within_ms: duration("server.ready_within", &self.server.ready_within)?,
                 launch: self.server.launch,
                 mdns: self.server.mdns,
                 args: self.server.args,

@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::io::{BufRead as _, Write as _};
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// How long the other harness may take to end once it was told to: it waits for programs that do not end.
+const ENDING: Duration = Duration::from_mins(1);
 
 /// What the other harness gives back.
 #[derive(Serialize, Deserialize)]
@@ -26,7 +30,13 @@ struct Outcome {
 pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -> (Evidence, Vec<SaveProblem>) {
     match elsewhere(&setup, interrupt).await {
         Ok(outcome) => (outcome.evidence, outcome.problems),
-        Err(why) => (unknown(setup, &why), vec![why]),
+        Err(why) => {
+            let file = setup.folder.join("evidence.json");
+            let evidence = unknown(setup, &why);
+            let saved = std::fs::write(&file, serde_json::to_string(&evidence).unwrap_or_default());
+            let unsaved = saved.err().map(|e| format!("{}: {e}", file.display()));
+            (evidence, std::iter::once(why).chain(unsaved).collect())
+        }
     }
 }
 
@@ -57,7 +67,9 @@ async fn elsewhere(setup: &Setup, interrupt: impl Future<Output = String>) -> Re
         reason = &mut interrupt => {
             // one that is gone has said all it will say
             drop(stdin.write_all(format!("{reason}\n").as_bytes()).await);
-            reading.await
+            // dropping the child kills it, and its supervisors end what it had started
+            let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+            tokio::time::timeout(ENDING, reading).await.unwrap_or_else(|_| Err(late()))
         }
     };
     read.map_err(failed("read"))?;
@@ -99,7 +111,7 @@ pub fn main() -> ExitCode {
         Err(error) => return complain(&format!("isolated: {error}")),
     };
     let (evidence, problems) = runtime.block_on(Box::pin(run::run(setup, told_to_end())));
-    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    runtime.shutdown_timeout(Duration::from_millis(100));
     let outcome = serde_json::to_vec(&Outcome { evidence, problems }).unwrap_or_default();
     match std::io::stdout().lock().write_all(&outcome) {
         Ok(()) => ExitCode::SUCCESS,

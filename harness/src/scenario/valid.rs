@@ -3,6 +3,7 @@
 use super::file::nearest;
 use crate::cause;
 use crate::evidence::{Fault, Millis, NO_CAUSE, Network, Plan};
+use sidetone::event::ListenerKind;
 
 /// The shortest call that says anything about its sound.
 const SHORTEST_CALL_MS: u64 = 1_000;
@@ -78,6 +79,9 @@ fn faults(plan: &Plan) -> Result<(), String> {
                 signal.parse::<nix::sys::signal::Signal>().map_err(|_| {
                     format!("fault {kind}: {signal:?} is no signal, for instance SIGSTOP, SIGKILL or SIGSEGV")
                 })?;
+                if after.is_some_and(|after| after.0 >= plan.duration_ms) {
+                    return Err(format!("fault {kind}: after must be less than the duration, {} ms", plan.duration_ms));
+                }
                 if after.is_none() && process != "server" {
                     return Err(format!(
                         "fault {kind}: {process} is a client; say how long after all have joined: after = \"500ms\""
@@ -100,6 +104,9 @@ fn faults(plan: &Plan) -> Result<(), String> {
                     return Err(format!("fault {kind}: ports = {ports}: 1 to 1000"));
                 }
             }
+            Fault::HoldPort { listener, .. } if holders_of(plan, *listener) > 1 => {
+                return Err(format!("fault {kind}: two of them for the {listener} listener, which has one port"));
+            }
             Fault::HoldPort { on, .. } if on.is_empty() => {
                 return Err(format!("fault {kind}: on = []: at least one address, for instance [\"127.0.0.1\"]"));
             }
@@ -113,6 +120,10 @@ fn faults(plan: &Plan) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn holders_of(plan: &Plan, wanted: ListenerKind) -> usize {
+    plan.faults.iter().filter(|f| matches!(f, Fault::HoldPort { listener, .. } if *listener == wanted)).count()
 }
 
 fn shorter(kind: &str, hold: Millis, every: Millis) -> Result<(), String> {

@@ -74,7 +74,7 @@ pub(super) fn connect(view: &mut View<'_>) -> Vec<Check> {
 /// Another process than the server whose socket listens on an address, if the server was launched and it can be seen.
 fn stranger_at(view: &View<'_>, address: SocketAddr) -> Option<u32> {
     let own = view.pid(SERVER)?;
-    let (_, row) = view.listener_row("ready", address)?;
+    let (_, row) = view.covering_row("ready", address)?;
     row?.pids.iter().find(|pid| **pid != own).copied().filter(|_| !row.is_some_and(|r| r.pids.contains(&own)))
 }
 

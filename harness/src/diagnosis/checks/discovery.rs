@@ -1,7 +1,7 @@
 //! Discovery by mDNS.
 
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, Layer, Observation, Side};
+use crate::evidence::{Answer, Check, Layer, Observation, Question, Side};
 use sidetone::event::Event;
 use std::net::SocketAddr;
 
@@ -27,6 +27,28 @@ pub(super) fn browse(view: &mut View<'_>) -> Vec<Check> {
     let Some(row) = found.iter().find(|r| r.instance == *instance) else {
         let claimed = view.events(SERVER, |e| matches!(e, Event::MdnsAnnounced { .. }).then_some(()));
         ids.extend(claimed.iter().map(|(log, line, ())| view.cite_log(log, line)).collect::<Vec<_>>());
+        let second = view.answers(|question, answer| match (question, answer) {
+            (Question::Browse { .. }, Answer::Found { .. } | Answer::NotFound { .. }) => Some(answer),
+            _ => None,
+        });
+        if let Some((line, answer)) = second.first() {
+            let more = view.cite(*line);
+            match answer {
+                Answer::Found { .. } => {
+                    ids.push(more);
+                    let message =
+                        format!("{instance:?} did not answer a browse of {took_ms} ms, and then a second one");
+                    let message = message.replace("and then", "and answered");
+                    return vec![check.warn(message, ids, "browse longer on a busy machine")];
+                }
+                Answer::NotFound { control_found: Some(false), .. } => {
+                    ids.push(more);
+                    let why = "the browse is blind: it does not find an announcement of the harness itself either";
+                    return vec![check.unknown(why, ids)];
+                }
+                _ => {}
+            }
+        }
         let says = if claimed.is_empty() { "" } else { ", although the log says it was announced" };
         let message = format!("{instance:?} did not answer a browse of {took_ms} ms{says}");
         return vec![check.fail(message, ids, "look for a filter on UDP 5353, or announce on the right interface")];

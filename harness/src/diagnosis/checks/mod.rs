@@ -2,7 +2,7 @@
 //!
 //! To add one: a function in the file of its layer, a line in [`CHECKS`], a test with evidence that fails it.
 
-mod bind;
+pub(super) mod bind;
 mod connect;
 mod discovery;
 mod log;

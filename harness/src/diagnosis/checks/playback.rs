@@ -30,17 +30,18 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
             check.unknown("the log has no mixer.stats event (level debug is needed)", vec![])
         }];
     }
-    let sum = |pick: fn(&(u64, u64, u64, u64)) -> u64| stats.iter().map(|(_, _, s)| pick(s)).sum::<u64>();
+    let sum =
+        |pick: fn(&(u64, u64, u64, u64)) -> u64| stats.iter().fold(0_u64, |sum, (_, _, s)| sum.saturating_add(pick(s)));
     let (ticks, expected, late) = (sum(|s| s.0), sum(|s| s.1), sum(|s| s.2));
     let worst = stats.iter().map(|(_, _, s)| s.3).max().unwrap_or(0);
     let ids = stats.iter().map(|(log, line, _)| view.cite_log(log, line)).collect();
     let message = format!("{ticks} of {expected} ticks, {late} later than 5 ms, the worst {worst} us");
     let fraction = ticks as f64 / expected.max(1) as f64;
     // one tick more or less is where the counting began and ended
-    vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction || ticks + 1 >= expected {
+    vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction || ticks.saturating_add(1) >= expected {
         check.pass(message, ids)
     } else {
-        match excused(view, SERVER, expected.saturating_sub(ticks) * 20, &message) {
+        match excused(view, SERVER, expected.saturating_sub(ticks).saturating_mul(20), &message) {
             Some((why, id)) => check.warn(why, vec![id], "repeat on a machine with a free processor"),
             None => check.fail(message, ids, "look for a blocked or starved mixer thread"),
         }
@@ -55,7 +56,7 @@ pub(super) fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message:
     let heard = view.evidence.plan.clients.iter().find(|c| c.name == process).map_or(&[][..], |c| &c.hears);
     let on_the_way = |name: &str| name == process || name == SERVER || heard.iter().any(|h| h == name);
     let delays = pressure.run_delay_us.iter().filter(|(name, _)| on_the_way(name));
-    let waited_ms = delays.map(|(_, us)| us).sum::<u64>() / 1_000;
+    let waited_ms = delays.fold(0_u64, |sum, (_, us)| sum.saturating_add(*us)) / 1_000;
     let window_ms = pressure.window_ms.max(1);
     let pressed = pressure.cpu_some_us.map(|some| some as f64 / 10.0 / window_ms as f64);
     if lost_ms == 0 || waited_ms < lost_ms || pressed.is_some_and(|percent| percent < SHORT_OF_PROCESSORS) {
@@ -107,7 +108,7 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         _ => None,
     }) {
         if client.hears.contains(name) && samples > 0 {
-            at_server += samples;
+            at_server = u64::saturating_add(at_server, samples);
             ids.push(view.cite_log(log, line));
         }
     }
@@ -118,7 +119,7 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
             "see whether others send, and whether the server mixes",
         );
     }
-    let fraction = (concealed + at_server) as f64 / total as f64;
+    let fraction = concealed.saturating_add(at_server) as f64 / total as f64;
     let message = format!(
         "{:.2} % of {:.1} s ({concealed} samples by {}, {at_server} by the server)",
         fraction * 100.0,
@@ -129,7 +130,7 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     if fraction <= limit {
         return check.pass(message, ids);
     }
-    if let Some((why, id)) = excused(view, &client.name, (concealed + at_server) / 48, &message) {
+    if let Some((why, id)) = excused(view, &client.name, concealed.saturating_add(at_server) / 48, &message) {
         ids.push(id);
         return check.warn(why, ids, "repeat on a machine with a free processor");
     }
@@ -170,7 +171,7 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         return check.skip("it never played");
     }
     if told.is_empty() && starved == 0 {
-        let filling = of("filling", "count") + of("nothingReceived", "count");
+        let filling = of("filling", "count").saturating_add(of("nothingReceived", "count"));
         return check.pass(format!("none; {filling} callbacks while the first packets were on their way"), ids);
     }
     if told.is_empty() {
@@ -178,8 +179,9 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         let message = format!("nothing was received for more than half a second, {times}");
         return check.fail(message, ids, "see whether the server sends at all (session.left, audio_sent)");
     }
-    let lost_samples: u64 =
-        causes.iter().map(|(k, _)| of(k, "samplesExpected").saturating_sub(of(k, "samplesGot"))).sum();
+    let lost_samples: u64 = causes
+        .iter()
+        .fold(0, |sum, (k, _)| sum.saturating_add(of(k, "samplesExpected").saturating_sub(of(k, "samplesGot"))));
     match excused(view, &client.name, (lost_samples / 48).max(1), &told.join(", ")) {
         Some((why, id)) => {
             ids.push(id);
@@ -209,7 +211,7 @@ pub(in crate::diagnosis) struct Dry {
 impl Dry {
     /// Samples missing.
     pub(in crate::diagnosis) const fn missing(&self) -> u64 {
-        self.by_data + self.by_callback
+        self.by_data.saturating_add(self.by_callback)
     }
 
     /// Whether more is missing because the device asked late than because the data came late.

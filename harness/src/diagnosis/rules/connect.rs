@@ -34,8 +34,8 @@ fn first_refused(view: &View<'_>) -> Option<(usize, SocketAddr, u64)> {
 fn refused(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     failed(checks, "tcp.connect").first()?;
     let (line, address, at_ns) = first_refused(view)?;
-    let (table_line, row) = view.listener_row("ready", address).or_else(|| view.listener_row("call", address))?;
-    let ended = view.end_of(SERVER).filter(|(_, end)| end.by_harness && end.ended_ns.is_none_or(|ns| ns <= at_ns));
+    let (table_line, row) = view.covering_row("ready", address).or_else(|| view.covering_row("call", address))?;
+    let ended = view.end_of(SERVER).filter(|(_, end)| end.by_harness && end.ended_ns.is_some_and(|ns| ns <= at_ns));
     // a server that ended by itself said why, or its exit code does
     if view.end_of(SERVER).is_some_and(|(_, end)| !end.by_harness) {
         return None;

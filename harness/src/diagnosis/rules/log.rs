@@ -1,30 +1,55 @@
 //! Logs that claim what is not so.
 
 use super::{Found, Rule, failed, finding, hypothesis, ids, link, refuted};
+use crate::diagnosis::checks::bind::false_claims;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, HypothesisState, Question};
+use crate::evidence::{Answer, Check, Confidence, HypothesisState, Observation, Question};
 use sidetone::event::Event;
+use std::net::SocketAddr;
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[contradiction, unheard];
 
-fn contradiction(_: &mut View<'_>, checks: &[Check]) -> Option<Found> {
+fn contradiction(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let log = failed(checks, "bind.log_agrees").first().copied()?;
+    let claims = false_claims(view);
+    let (address, owner) = claims.first()?;
     let kernel = failed(checks, "bind.kernel/");
-    // one reader alone could be blind; both deny it, and both passed their self-test
-    let denied = kernel.len() == 2;
     let mut explained = ids(&kernel);
     explained.push(log.id.clone());
-    explained.extend(ids(&failed(checks, "tcp.connect")));
-    explained.extend(ids(&failed(checks, "session.hello")));
+    let claimed = |at: &SocketAddr| claims.iter().any(|(address, _)| address == at);
+    let elsewhere = view.seen(|o| match o {
+        Observation::Connect { address, errno: Some(_), .. } | Observation::Hello { address, answered: false, .. } => {
+            (!claimed(address)).then_some(())
+        }
+        _ => None,
+    });
+    if elsewhere.is_empty() {
+        explained.extend(ids(&failed(checks, "tcp.connect")));
+        explained.extend(ids(&failed(checks, "session.hello")));
+    }
     explained.extend(ids(&failed(checks, "bind.asked")));
     let mut chain = vec![link(log.message.clone(), &log.evidence)?];
-    if let Some(kernel) = kernel.first() {
-        chain.push(link("netlink and /proc both deny it, and both see the harness's own socket", &kernel.evidence)?);
+    if let Some(first) = kernel.first() {
+        let who =
+            if kernel.len() == 2 { "netlink and /proc both deny it" } else { "one reader of the kernel denies it" };
+        chain.push(link(format!("{who}, and it sees the harness's own socket"), &first.evidence)?);
     }
-    let summary = format!("{}; a client that is sent there is refused", log.message);
+    let refused = view.first(|o| match o {
+        Observation::Connect { address: a, errno: Some(errno), .. } if a == address => Some(errno.clone()),
+        _ => None,
+    });
+    let summary = match (owner, refused) {
+        (Some(pid), _) => format!("the log says that the server listens on {address}, and it is pid {pid} that does"),
+        (None, Some((line, errno))) => {
+            chain.push(link(format!("{address}: {errno}"), &[view.cite(line)])?);
+            format!("the log says that {address} listens, the kernel says no: a client that is sent there gets {errno}")
+        }
+        (None, None) => format!("the log says that {address} listens, the kernel says no"),
+    };
     let mut finding = finding("log.contradicts_observation", summary, chain, vec![])?;
-    finding.confidence = if denied { Confidence::High } else { Confidence::Medium };
+    // one reader alone could be blind; both deny it, and both passed their self-test
+    finding.confidence = if kernel.len() == 2 || owner.is_some() { Confidence::High } else { Confidence::Medium };
     finding.fixes.retain(|fix| !fix.text.starts_with("for mDNS"));
     Some((finding, explained))
 }
@@ -37,6 +62,14 @@ fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         _ => None,
     });
     let (log, line, claim) = claims.first()?.clone();
+    let other = view.answers(|question, answer| {
+        let found = matches!((question, answer), (Question::Browse { .. }, Answer::Found { .. }));
+        let blind = matches!(answer, Answer::NotFound { control_found: Some(false), .. });
+        (found || blind).then_some(())
+    });
+    if !other.is_empty() {
+        return None; // it does answer, or the browse is blind
+    }
     let again = view.answers(|question, answer| match (question, answer) {
         (Question::Browse { .. }, Answer::NotFound { waited_ms, control_found }) => Some((*waited_ms, *control_found)),
         _ => None,
@@ -52,19 +85,12 @@ fn unheard(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let summary = format!("the log says that the server announced itself by mDNS, and {looks} nothing of it");
     let blind = "multicast does not pass on that interface";
     let hears = again.iter().find_map(|(line, (_, control))| Some((*line, (*control)?)));
-    let (doubt, sure) = match hears {
-        Some((line, true)) => {
-            let by = "the same browse found an announcement of the harness itself";
-            (refuted(blind, by, vec![view.cite(line)]), Confidence::High)
-        }
-        Some((line, false)) => {
-            let by = "the same browse did not find an announcement of the harness itself either";
-            (hypothesis(HypothesisState::Confirmed, blind, by, vec![view.cite(line)]), Confidence::Low)
-        }
-        None => {
-            let by = "a browse for an announcement of the harness itself, not made";
-            (hypothesis(HypothesisState::Open, blind, by, browse.evidence.clone()), Confidence::Medium)
-        }
+    let (doubt, sure) = if let Some((line, _)) = hears {
+        let by = "the same browse found an announcement of the harness itself";
+        (refuted(blind, by, vec![view.cite(line)]), Confidence::High)
+    } else {
+        let by = "a browse for an announcement of the harness itself, not made";
+        (hypothesis(HypothesisState::Open, blind, by, browse.evidence.clone()), Confidence::Medium)
     };
     let mut finding = finding("log.contradicts_observation", summary, chain, vec![doubt])?;
     finding.confidence = sure;

@@ -33,11 +33,11 @@ fn counted(view: &mut View<'_>) -> Counted {
     });
     for (log, line, (sound, pictures, sound_out, pictures_out)) in left {
         let id = view.cite_log(log, line);
-        sum.sound_in += sound;
-        sum.pictures_in += pictures;
-        sum.sound_out += sound_out;
-        sum.pictures_out += pictures_out;
-        if sound + pictures > 0 {
+        sum.sound_in = sum.sound_in.saturating_add(sound);
+        sum.pictures_in = sum.pictures_in.saturating_add(pictures);
+        sum.sound_out = sum.sound_out.saturating_add(sound_out);
+        sum.pictures_out = sum.pictures_out.saturating_add(pictures_out);
+        if sound > 0 || pictures > 0 {
             sum.senders.push(id.clone());
         }
         sum.all.push(id);

@@ -110,10 +110,12 @@ fn without(view: &View<'_>, gone: &[String], checks: &[Check]) -> Vec<String> {
         let client = view.evidence.plan.clients.iter().find(|c| c.name == name);
         client.is_some_and(|c| c.hears.iter().chain(&c.sees).any(|other| is_gone(other)))
     };
+    let of_ears = ["media.hears", "media.speech", "media.underrun", "media.concealment", "media.snapshot"];
     let concerned = unwell(checks).filter(|check| {
-        let mut parts = check.id.split('/').skip(1);
+        let mut parts = check.id.split('/');
+        let kind = parts.next().unwrap_or_default();
         match (parts.next(), parts.next()) {
-            (Some(who), None) => is_gone(who) || check.id.starts_with("media.") && misses(who),
+            (Some(who), None) => is_gone(who) || of_ears.contains(&kind) && misses(who),
             (Some(who), Some(of)) => is_gone(who) || is_gone(of),
             (None, _) => false,
         }

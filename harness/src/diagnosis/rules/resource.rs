@@ -1,10 +1,10 @@
 //! What runs out: descriptors, the disk.
 
-use super::{Found, Rule, failed, finding, ids, link};
+use super::{Found, Rule, failed, finding, link, without};
 use crate::diagnosis::listeners::errno;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Answer, Check, Confidence, Observation, Question, Status};
+use crate::evidence::{Answer, Check, Confidence, Observation, Question};
 use sidetone::event::Event;
 
 /// In this order.
@@ -48,9 +48,7 @@ fn disk_full(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
 /// The server cannot accept: connections wait in the kernel, complete and unanswered.
 fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let refused = view.events(SERVER, |e| match e {
-        Event::ConnectionAcceptFailed { address, errno, open_connections, .. }
-            if [errno::EMFILE, errno::ENFILE].contains(&errno.number) =>
-        {
+        Event::ConnectionAcceptFailed { address, errno, open_connections, .. } if errno.number == errno::EMFILE => {
             Some((*address, errno.clone(), *open_connections))
         }
         _ => None,
@@ -108,8 +106,13 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         fix.text =
             fix.text.replace("--pid PID", &format!("--pid {pid}")).replace("/proc/PID/", &format!("/proc/{pid}/"));
     }
-    let unwell = checks.iter().filter(|c| c.status != Status::Pass && !c.id.starts_with("harness."));
-    let explained = ids(&unwell.collect::<Vec<_>>());
+    let waits = |client: &&crate::evidence::ClientPlan| {
+        view.events(&client.name, |e| matches!(e, Event::ClientJoined { .. }).then_some(())).is_empty()
+    };
+    let waiting: Vec<_> = view.evidence.plan.clients.iter().filter(waits).map(|c| c.name.clone()).collect();
+    let mut explained = without(view, &waiting, checks);
+    let of_server = ["session.hello", "http.health", "log.no_errors", "resource.descriptors", "discovery.browse"];
+    explained.extend(of_server.map(str::to_owned));
     Some((finding, explained))
 }
 

@@ -24,7 +24,8 @@ fn senders(view: &View<'_>, checks: &[Check], is_so: impl Fn(&Sending) -> bool) 
 /// Who hears nothing because of it: those who were to hear them and nobody else.
 fn listeners(view: &View<'_>, mute: &[String]) -> Vec<String> {
     let clients = view.evidence.plan.clients.iter();
-    clients.filter(|c| c.hears.iter().any(|h| mute.contains(h))).map(|c| c.name.clone()).collect()
+    let only = |c: &&crate::evidence::ClientPlan| !c.hears.is_empty() && c.hears.iter().all(|h| mute.contains(h));
+    clients.filter(only).map(|c| c.name.clone()).collect()
 }
 
 fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
@@ -104,7 +105,7 @@ fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
 fn who_hears(listeners: &[String]) -> String {
     let names: Vec<_> = listeners.iter().map(String::as_str).collect();
     match names.as_slice() {
-        [] => "nobody misses anything".to_owned(),
+        [] => "whoever was to hear it does not".to_owned(),
         [one] => format!("{one} hears nothing"),
         many => format!("{} hear nothing", and(many)),
     }

@@ -7,6 +7,7 @@ use crate::evidence::{ClientPlan, Observation};
 use crate::launch::{Restrict, Stream, resources};
 use sidetone::event::{Event, Family, ListenerKind, Record, Transport};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ impl Run {
             let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.ended())).collect();
             let breaking = injected.during_call(&self.setup.plan.faults, children);
             tokio::select! {
-                _ = futures_util::future::select_all(ends) => {}
+                () = first(ends) => {}
                 () = tokio::time::sleep(duration) => {}
                 never = breaking => match never {},
             }
@@ -152,4 +153,12 @@ fn settled(line: &str) -> Option<bool> {
         Event::ClientConnectFailed { .. } | Event::ClientRefused { .. } => Some(false),
         _ => None,
     }
+}
+
+/// Resolves with the first of them; never, if there is none.
+async fn first(ends: Vec<impl Future<Output = ()> + Unpin>) {
+    if ends.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    futures_util::future::select_all(ends).await;
 }

@@ -7,10 +7,10 @@ use crate::evidence::{ClientPlan, Fault, Observation};
 use crate::fault::hold::{self, Claim, Holder};
 use crate::fault::stall::Way;
 use crate::fault::{descriptors, fifo, ipv6, pause};
-use crate::launch::Restrict;
+use crate::launch::{Restrict, resources};
 use nix::sys::signal::Signal;
 use sidetone::event::ListenerKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,8 +30,9 @@ const PRIVILEGED: u16 = 1024;
 pub(super) struct Injected {
     holders: Vec<Holder>,
     ways: BTreeMap<String, Way>,
-    stopped: Vec<String>,
     told: Mutex<Vec<(String, String)>>,
+    /// Kinds of faults of the call that were really done.
+    done: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Injected {
@@ -41,6 +42,7 @@ impl Injected {
     }
 
     fn tell(&self, fault: &Fault, what: String) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(fault.kind());
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push((fault.kind().to_owned(), what));
     }
 
@@ -74,8 +76,11 @@ impl Injected {
                     let (Some(child), Ok(number)) = (children.get(process), signal.parse::<Signal>()) else { continue };
                     all.push(Box::pin(async move {
                         tokio::time::sleep(after.duration()).await;
+                        // told first: an effect such as the end of the server ends the call, and this with it
                         self.tell(fault, format!("{signal} to {process} (pid {})", child.process.pid));
-                        send(child, number).await;
+                        if !send(child, number).await {
+                            self.done.lock().unwrap_or_else(PoisonError::into_inner).remove(fault.kind());
+                        }
                     }));
                 }
                 _ => {}
@@ -95,15 +100,29 @@ impl Injected {
     }
 }
 
-/// Rust's own handler swallows the first SIGSEGV that is not a real fault, so a deadly signal is sent until it is one.
-async fn send(child: &Child, signal: Signal) {
-    let deadly = !matches!(signal, Signal::SIGSTOP | Signal::SIGCONT);
-    for _ in 0..20 {
-        drop(child.process.signal(signal)); // one that is gone is seen by its exit
-        if !deadly || tokio::time::timeout(Duration::from_millis(10), child.process.ended()).await.is_ok() {
-            return;
+/// Whether a signal did what it is for. Rust's own handler swallows the first SIGSEGV that is not a real fault, so a signal of
+/// a crash is sent until it is one; a stop takes a moment.
+async fn send(child: &Child, signal: Signal) -> bool {
+    let crash = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGABRT, Signal::SIGKILL];
+    for attempt in 0..50 {
+        // one that is gone is seen by its exit
+        if (attempt == 0 || crash.contains(&signal)) && child.process.signal(signal).is_err() {
+            return false;
+        }
+        let ended = tokio::time::timeout(Duration::from_millis(20), child.process.ended());
+        let stopped = || {
+            let state = resources::process_state(child.process.pid).ok().flatten();
+            state.is_some_and(|state| ["T", "t"].contains(&state.state.as_str()))
+        };
+        match signal {
+            Signal::SIGSTOP if stopped() => return true,
+            Signal::SIGSTOP => drop(ended.await),
+            _ if !crash.contains(&signal) => return true,
+            _ if ended.await.is_ok() => return true,
+            _ => {}
         }
     }
+    false
 }
 
 impl Run {
@@ -161,6 +180,12 @@ impl Run {
             let done = match &fault {
                 Fault::HoldPort { .. } | Fault::ExhaustPorts { .. } => self.hold(&fault).await,
                 Fault::DisableIpv6 {} => ipv6::disable(),
+                Fault::DropNetBind {}
+                    if [server.port, server.websocket_port].iter().all(|p| *p == 0 || *p >= PRIVILEGED) =>
+                {
+                    Err(format!("no port below {PRIVILEGED} is asked for"))
+                }
+                Fault::DropNetBind {} => Ok("the server may not bind privileged ports".to_owned()),
                 Fault::BlockLog {} => {
                     fifo::make(&self.setup.folder.join(FIFO)).map(|()| format!("{FIFO} has no reader"))
                 }
@@ -177,7 +202,7 @@ impl Run {
             }
         }
         // some faults are facts of the machine that the server finds
-        self.environment = crate::launch::resources::environment();
+        self.environment = resources::environment();
         true
     }
 
@@ -224,14 +249,14 @@ impl Run {
                 (Fault::EndServer {}, Some(_)) => {
                     self.signal(SERVER, "the launcher ends the server although clients are still to come");
                     self.wait_for_exit(SERVER, super::STEP).await;
+                    self.injected(&fault, "the server has ended, the clients come nevertheless".to_owned());
                 }
                 (Fault::Signal { process, signal, after: None }, Some(pid)) if process == SERVER => {
-                    let Ok(number) = signal.parse::<Signal>() else { continue };
-                    if let Some(child) = self.children.get(SERVER) {
-                        send(child, number).await;
-                    }
-                    if number == Signal::SIGSTOP {
-                        self.injected.stopped.push(process.clone());
+                    let (Ok(number), Some(child)) = (signal.parse::<Signal>(), self.children.get(SERVER)) else {
+                        continue;
+                    };
+                    if !send(child, number).await {
+                        return self.missed(fault.kind(), format!("{signal} to {process} had no effect"));
                     }
                     self.injected(&fault, format!("{signal} to {process} (pid {pid})"));
                 }
@@ -248,7 +273,11 @@ impl Run {
             Fault::HoldPort { on, listener, .. } => {
                 let (_, asked) = self.asked.iter().find(|(kind, _)| *kind == *listener)?;
                 let port = asked.first()?.port();
-                let free = bound.iter().find(|a| a.port() == port && on.contains(&a.ip()))?;
+                let covers = |a: &&SocketAddr| {
+                    let all = a.ip().is_unspecified() && on.iter().any(|ip| ip.is_ipv4() == a.is_ipv4());
+                    a.port() == port && (on.contains(&a.ip()) || all)
+                };
+                let free = bound.iter().find(covers)?;
                 Some(format!("{free} was free again when the server asked for it"))
             }
             Fault::ExhaustPorts { .. } | Fault::BlockLog {} if self.ready.is_some() => {
@@ -284,13 +313,33 @@ impl Run {
         Ok(())
     }
 
-    /// Lets those go on that were stopped, so that they can end.
-    pub(super) async fn mend(&mut self) {
-        for name in std::mem::take(&mut self.injected.stopped) {
-            if let Some(child) = self.children.get(&name) {
-                send(child, Signal::SIGCONT).await;
-            }
-            self.see(Observation::FaultInjected { fault: "signal".to_owned(), what: format!("SIGCONT to {name}") });
+    /// Whether what was to happen during the call did. False: the scenario says nothing.
+    pub(super) fn broke_in_call(&mut self) -> bool {
+        let wanted = self.faults().into_iter().filter(|fault| {
+            matches!(fault, Fault::Pause { .. } | Fault::Stall { .. } | Fault::Signal { after: Some(_), .. })
+        });
+        let done = self.injected.done.get_mut().unwrap_or_else(PoisonError::into_inner).clone();
+        match wanted.map(|fault| fault.kind()).find(|kind| !done.contains(kind)) {
+            None => true,
+            Some(kind) => self.missed(kind, "the call ended before, or never began".to_owned()),
         }
+    }
+
+    /// Lets those go on that a scenario stopped, so that they can end.
+    pub(super) async fn mend(&mut self) {
+        for fault in self.faults() {
+            let Fault::Signal { process, signal, .. } = &fault else { continue };
+            let running = self.children.get(process).filter(|c| !c.exited && c.process.is_running());
+            if let Some(child) = running.filter(|_| signal == "SIGSTOP" && !self.mended) {
+                send(child, Signal::SIGCONT).await;
+                self.injected(&fault, format!("SIGCONT to {process}"));
+            }
+        }
+        self.mended = true;
+    }
+
+    /// A FIFO that nobody reads is a trap for whoever opens the files of a run.
+    pub(super) fn remove_fifo(&self) {
+        drop(std::fs::remove_file(self.setup.folder.join(FIFO))); // most runs have none
     }
 }

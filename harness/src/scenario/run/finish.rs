@@ -19,7 +19,7 @@ impl Run {
     }
 
     pub(super) async fn wait_for_exit(&mut self, name: &str, patience: Duration) {
-        let by_harness = self.was_signalled(name);
+        let mut by_harness = self.was_signalled(name);
         let Some(child) = self.children.get_mut(name).filter(|c| !c.exited) else { return };
         let pid = child.process.pid;
         let mut exit = child.process.wait(patience).await;
@@ -27,6 +27,9 @@ impl Run {
             let waited_ms = sidetone::clock::millis(patience);
             self.see(Observation::StillRunning { process: name.to_owned(), pid, waited_ms });
             self.ask(Question::Process { process: name.to_owned(), pid }, "it does not end").await;
+            let (signal, why) = ("SIGKILL".to_owned(), "it did not end".to_owned());
+            self.see(Observation::SignalSent { process: name.to_owned(), pid, signal, why });
+            by_harness = true;
             let Some(child) = self.children.get_mut(name) else { return };
             exit = Some(child.process.stop(Duration::from_millis(200)).await);
         }
@@ -90,7 +93,11 @@ impl Run {
         self.signal(SERVER, "the scenario is over");
         self.wait_for_exit(SERVER, STEP).await;
         self.finish_children().await;
+        for (fault, what) in self.injected.told() {
+            self.see(Observation::FaultInjected { fault, what });
+        }
         self.injected.end().await;
+        self.remove_fifo();
         self.look_at_sockets("after").await;
         let new: Vec<_> = cores().into_iter().filter(|c| !self.cores_before.contains(c)).collect();
         let paths = new.iter().map(|c| c.display().to_string()).collect();

@@ -70,6 +70,8 @@ struct Run {
     injected: Injected,
     /// Where each listener was told to listen.
     asked: Vec<(ListenerKind, Vec<SocketAddr>)>,
+    /// Whether those that were stopped on purpose go on again.
+    mended: bool,
     ready: Option<Ready>,
     browsing: Option<JoinHandle<Observation>>,
     instance: String,
@@ -89,6 +91,7 @@ pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -
         children: BTreeMap::new(),
         injected: Injected::default(),
         asked: Vec::new(),
+        mended: false,
         ready: None,
         browsing: None,
         instance,
@@ -135,7 +138,12 @@ impl Run {
         self.observed.push(Observed { time: now_rfc3339(), monotonic_ns: monotonic_ns(), what });
     }
 
-    /// Patience for a server to get ready and for a client to join.
+    /// Patience for a server to get ready.
+    const fn ready_within(&self) -> Duration {
+        Duration::from_millis(self.setup.plan.server.ready_within_ms)
+    }
+
+    /// Patience for a client to join, for a probe and for a browse.
     const fn patience(&self) -> Duration {
         Duration::from_millis(self.setup.plan.patience_ms)
     }
@@ -161,6 +169,9 @@ impl Run {
         // without a server clients are of use only where it is known where they would go
         if (ready || !self.setup.plan.server.launch) && self.start_clients().await {
             self.call().await;
+        }
+        if !self.broke_in_call() {
+            return;
         }
         self.finish_browse().await;
         self.look_at_sockets("call").await;

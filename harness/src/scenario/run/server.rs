@@ -52,7 +52,8 @@ impl Run {
         }
         let process = &self.children[SERVER].process;
         let started = process.started_monotonic_ns;
-        let line = process.wait_for_line(Stream::Stdout, |l| serde_json::from_str::<Ready>(l).is_ok(), self.patience());
+        let line =
+            process.wait_for_line(Stream::Stdout, |l| serde_json::from_str::<Ready>(l).is_ok(), self.ready_within());
         let line = line.await;
         let observation = match &line {
             Ok(line) => {
@@ -155,7 +156,9 @@ impl Run {
             let elsewhere = |asked: &SocketAddr| {
                 self.listeners().iter().any(|(t, bound)| *t == transport && bound.ip() == asked.ip())
             };
-            let known = addresses.iter().filter(|a| a.port() != 0 && !elsewhere(a));
+            // no packet leaves the machine: what is not bound may be an address of somebody else
+            let own = |a: &SocketAddr| a.ip().is_loopback() || a.ip().is_unspecified();
+            let known = addresses.iter().filter(|a| a.port() != 0 && !elsewhere(a) && own(a));
             all.extend(known.map(|a| (transport, *a)).collect::<Vec<_>>());
         }
         all

@@ -114,7 +114,9 @@ pub(super) fn fixes(finding: &mut Finding, cases: &[Case], view: &mut View<'_>) 
         };
         fix(kind, format!("{start}: {flag} N{example}, and tell the clients"));
     }
-    let pids: BTreeSet<u32> = cases.iter().filter_map(|c| c.in_the_way.first()?.pid).collect();
+    let server = view.pid(SERVER);
+    let held = cases.iter().filter_map(|c| c.in_the_way.first()?.pid);
+    let pids: BTreeSet<u32> = held.filter(|pid| Some(*pid) != server).collect();
     if !pids.is_empty() {
         let list: Vec<_> = pids.iter().map(ToString::to_string).collect();
         fix(FixKind::ChangesState, format!("end pid {}, then restart the server", list.join(" and pid ")));

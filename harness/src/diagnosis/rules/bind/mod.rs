@@ -135,15 +135,21 @@ fn classify(view: &View<'_>, case: &Case) -> (Option<&'static str>, Confidence) 
 /// What cannot be well while these listeners are missing.
 fn consequences(view: &mut View<'_>, checks: &[Check], cases: &[Case]) -> Vec<String> {
     if !was_ready(view) {
-        let own = |c: &&Check| !c.id.starts_with("harness.") && c.id != "log.structured";
+        let own = |c: &&Check| {
+            !c.id.starts_with("harness.")
+                && !["log.structured", "process.no_panic", "bind.failure_told"].contains(&c.id.as_str())
+        };
         return unwell(checks).filter(own).map(|c| c.id.clone()).collect();
     }
     let gone: Vec<Missing> = cases.iter().map(|case| case.missing.clone()).collect();
     let cut_off = if fell_back(view, gone[0].kind).is_some() { Vec::new() } else { clients_of(view, &gone) };
     let mut explained = without(view, &cut_off, checks);
-    explained.extend(["bind.no_failure", "bind.asked", "http.health", "bind.announced"].map(str::to_owned));
+    explained.extend(["bind.no_failure", "bind.asked", "http.health"].map(str::to_owned));
     // refusals and foreign answers at the missing addresses, if there are no others
-    let there = |address: &SocketAddr| gone.iter().any(|m| m.address.port() == address.port());
+    let there = |address: &SocketAddr| {
+        gone.iter()
+            .any(|m| m.address == *address || m.address.ip().is_unspecified() && m.address.port() == address.port())
+    };
     let elsewhere = view.seen(|o| match o {
         Observation::Connect { address, errno: Some(_), .. } | Observation::Hello { address, answered: false, .. }
             if !there(address) =>

@@ -140,11 +140,12 @@ fn clock(time: &str) -> String {
 }
 
 /// Everybody who is in the way, once each.
-fn holders(cases: &[Case]) -> String {
+fn holders(view: &View<'_>, cases: &[Case]) -> String {
     let mut told: Vec<String> = Vec::new();
     for held in cases.iter().filter_map(|case| case.in_the_way.first()) {
         let since = held.since.as_ref().map_or_else(String::new, |since| format!(", running since {},", clock(since)));
-        let who = format!("{}{since}", held.who());
+        let own = held.pid.is_some() && held.pid == view.pid(SERVER);
+        let who = if own { "the server itself".to_owned() } else { format!("{}{since}", held.who()) };
         if !told.contains(&who) {
             told.push(who);
         }
@@ -172,7 +173,7 @@ pub(super) fn summary(view: &mut View<'_>, cases: &[Case], code: &str) -> String
     let kind = kinds(cases);
     let port = cases[0].missing.address.port();
     let held = cases.iter().find_map(|case| case.in_the_way.first());
-    let who = holders(cases);
+    let who = holders(view, cases);
     let free_again = cases.iter().any(|case| matches!(case.now, Some((true, _))));
     let why = match (code, held) {
         ("bind.port_in_use", Some(_)) if free_again => {
