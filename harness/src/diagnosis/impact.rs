@@ -165,7 +165,7 @@ fn sound(evidence: &Evidence, checks: &[Check], rows: &mut Rows) {
         .iter()
         .filter(|c| !c.hears.is_empty())
         .filter_map(|c| {
-            let others = and(&c.hears.iter().map(String::as_str).collect::<Vec<_>>());
+            let others = and(&c.hears);
             let name = &c.name;
             if fails("hears", name) || fails("speech", name) {
                 Some(format!("{name} does not hear {others} as it should"))

@@ -5,7 +5,7 @@ use super::view::{SERVER, View};
 use crate::evidence::follow_up::short_command;
 use crate::evidence::{Answer, EvidenceId, Held, Observation, Question, SocketRow, TableSource};
 use sidetone::event::{Errno, Event, Holder, ListenerKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Error numbers by their Linux values: evidence is diagnosed on any system.
 pub(super) mod errno {
@@ -166,14 +166,18 @@ pub(super) fn in_the_way(view: &mut View<'_>, missing: &Missing) -> Vec<InTheWay
     found
 }
 
+/// The address through which a listener is reached from its own machine.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}
+
 /// Whether somebody completes connections to an address; `None`: nobody tried.
 fn accepts(view: &View<'_>, address: SocketAddr) -> Option<bool> {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    let address = SocketAddr::new(ip, address.port());
+    let address = reachable(address);
     let asked = view.answer_to(&Question::Connect { address }).and_then(|(_, answer)| match answer {
         Answer::Connected {} => Some(true),
         Answer::NotConnected { errno } if errno.starts_with("ECONNREFUSED") => Some(false),

@@ -1,6 +1,6 @@
 //! What the diagnosis wants to know more: questions whose answers decide between hypotheses. Each comes with its reason.
 
-use super::listeners::{Missing, as_the_server, errno, missing, own_listener};
+use super::listeners::{Missing, as_the_server, errno, missing, own_listener, reachable};
 use super::view::{SERVER, View};
 use crate::evidence::{Answer, Evidence, Ledger, Observation, Question};
 use sidetone::event::Event;
@@ -110,15 +110,6 @@ fn elsewhere(view: &View<'_>, asked: SocketAddr) -> Option<SocketAddr> {
         }
     }
     None
-}
-
-/// The address through which a listener is reached from its own machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
-        _ => address,
-    }
 }
 
 /// The server is there and does not answer, or cannot accept: what does it do?

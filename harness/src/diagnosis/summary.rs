@@ -112,15 +112,16 @@ fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
         "the call works: {} were in it for {seconds} s over {}, and sound ({}) and pictures ({}) went through as sent; \
          all {passed} checks passed",
         and(&names),
-        and(&over.iter().map(String::as_str).collect::<Vec<_>>()),
+        and(&over),
         plural(hears, "way"),
         plural(sees, "way"),
     )
 }
 
 /// `a, b and c`.
-pub(super) fn and(words: &[&str]) -> String {
-    match words {
+pub(super) fn and<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.as_slice() {
         [] => String::new(),
         [one] => (*one).to_owned(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),

@@ -18,7 +18,7 @@ fn refused_addresses(view: &View<'_>) -> String {
     });
     let mut told: Vec<_> = all.into_iter().map(|(_, address)| address.to_string()).collect();
     told.dedup();
-    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+    and(&told)
 }
 
 /// The first refused address, with the observation and its time.

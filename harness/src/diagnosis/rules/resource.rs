@@ -73,7 +73,7 @@ fn out_of_descriptors(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let mut addresses: Vec<_> = refused.iter().map(|(_, _, (address, ..))| address.to_string()).collect();
     addresses.sort();
     addresses.dedup();
-    let list = and(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+    let list = and(&addresses);
     let often = if times == 1 { String::new() } else { format!(" ({times} times)") };
     let cited = view.cite_log(log, line);
     let text = format!("accept fails with {errno} on {list}{often}, at {connections} open connections");

@@ -63,7 +63,7 @@ fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         names.iter().all(|name| view.evidence.plan.clients.iter().any(|c| c.name == *name && c.mic == "none"));
     let why = if without { " (it was started with --mic none)" } else { "" };
     let verb = if names.len() == 1 { "sends" } else { "send" };
-    let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let who = and(&names);
     let summary = format!("{who} {verb} no sound at all{why}, so {}", who_hears(&listeners));
     let explained = explained(view, checks, &names, &listeners);
     Some((finding("media.nothing_sent", summary, chain, hypotheses)?, explained))
@@ -90,7 +90,7 @@ fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     }
     found.first()?;
     let listeners = listeners(view, &names);
-    let who = and(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let who = and(&names);
     let summary = format!("the microphone of {who} delivers nothing but silence, so {}", who_hears(&listeners));
     let explained = explained(view, checks, &names, &listeners);
     let mut finding = finding("media.silence", summary, chain, hypotheses)?;

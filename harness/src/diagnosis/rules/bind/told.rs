@@ -12,7 +12,7 @@ fn addresses(cases: &[Case]) -> String {
     let mut all: Vec<_> = cases.iter().map(|case| case.missing.address.to_string()).collect();
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|address| seen.insert(address.clone()));
-    and(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    and(&all)
 }
 
 /// The ephemeral range where the server ran: by the harness's own look, which may be in another network than its start.
@@ -117,7 +117,7 @@ impl Grouped {
 
     fn links(self) -> Option<Vec<Link>> {
         let said = |(before, words, after, evidence): (String, Vec<String>, String, Vec<EvidenceId>)| {
-            let words = and(&words.iter().map(String::as_str).collect::<Vec<_>>());
+            let words = and(&words);
             let after = if after.is_empty() || after.starts_with(':') { after } else { format!(" {after}") };
             link(format!("{before} {words}{after}").trim(), &evidence)
         };
@@ -150,7 +150,7 @@ fn holders(view: &View<'_>, cases: &[Case]) -> String {
             told.push(who);
         }
     }
-    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+    and(&told)
 }
 
 /// Where the holders listen; an IPv6 wildcard may take the IPv4 port too.
@@ -163,7 +163,7 @@ fn held_addresses(cases: &[Case]) -> String {
             told.push(one);
         }
     }
-    and(&told.iter().map(String::as_str).collect::<Vec<_>>())
+    and(&told)
 }
 
 /// The sentence that people need: what is cut off, by whom, since when, what still works.
@@ -251,7 +251,7 @@ fn effect(view: &mut View<'_>, cases: &[Case], why: &str) -> String {
         })
         .collect();
     let off =
-        if off.is_empty() { named(kind).to_owned() } else { and(&off.iter().map(String::as_str).collect::<Vec<_>>()) };
+        if off.is_empty() { named(kind).to_owned() } else { and(&off) };
     let on: Vec<_> = on.iter().map(|(kind, _)| who(*kind)).collect();
     let on = if on.is_empty() { String::new() } else { format!("; {} are served", and(&on)) };
     format!("{off} are cut off: {why}{on}")
