@@ -18,7 +18,8 @@ fn joined(checks: &[Check], clients: &[&ClientPlan]) -> (Status, Option<String>)
     let of = |c: &&ClientPlan| {
         worst(checks.iter().filter(|check| check.id.starts_with("session.joined") && concerns(check, &[*c])))
     };
-    let (well, unwell): (Vec<_>, Vec<_>) = clients.iter().partition(|c| of(c) == Status::Pass);
+    let of_status = |wanted| clients.iter().filter(|c| of(c) == wanted).collect::<Vec<_>>();
+    let (well, unwell) = (of_status(Status::Pass), of_status(Status::Fail));
     let names = |list: &[&&ClientPlan]| and(&list.iter().map(|c| c.name.as_str()).collect::<Vec<_>>());
     let some = (!well.is_empty() && !unwell.is_empty())
         .then(|| format!("{} joined, {} did not", names(&well), names(&unwell)));

@@ -88,6 +88,11 @@ fn sends_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
         let message = format!("all {packets} packets are keep-alives of a silent microphone{energy}");
         return check.fail(message, ids, format!("unmute {name}'s microphone, or choose another one"));
     }
+    if keep_alives >= packets {
+        let message =
+            format!("all {packets} packets are keep-alives although the microphone delivers sound: it is muted");
+        return check.fail(message, ids, format!("unmute {name}"));
+    }
     check.pass(format!("{packets} packets, {keep_alives} of them keep-alives"), ids)
 }
 

@@ -228,7 +228,7 @@ fn hung(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         if state.state == "R" {
             hypothesis(HypothesisState::Confirmed, "it is busy", "its state", vec![process])
         } else {
-            refuted("it is busy", "its state and its processor time", vec![process])
+            refuted("it is busy", "its state: a program that works is in state R", vec![process])
         },
     ];
     let does = match (state.state.as_str(), state.waits_in.as_deref()) {

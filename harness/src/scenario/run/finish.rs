@@ -7,6 +7,7 @@ use crate::launch::{read_log, resources};
 use crate::scenario::analyse;
 use crate::scenario::folder::{artefacts, reason};
 use nix::sys::signal::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 impl Run {
@@ -127,35 +128,21 @@ impl Run {
         }
     }
 
-    pub(super) fn read_logs(&mut self) -> Vec<Log> {
-        let started: Vec<String> = self
-            .observed
-            .iter()
-            .filter_map(|o| match &o.what {
-                Observation::ProcessStarted { process, .. } => Some(process.clone()),
-                _ => None,
-            })
-            .collect();
-        let mut logs = Vec::new();
-        for process in started {
-            for (stream, file) in
-                [("stdout", format!("{process}.stdout.txt")), ("stderr", format!("{process}.stderr.jsonl"))]
-            {
-                match read_log(&self.setup.folder, &file, &process, stream) {
-                    Ok(log) => logs.push(log),
-                    Err(why) => {
-                        let what = format!("the log of {process} ({stream})");
-                        self.see(Observation::NotObserved { what, why, remedy: None });
-                    }
-                }
-            }
-        }
-        logs
+    /// Programs that were started.
+    pub(super) fn started(&self) -> Vec<String> {
+        let started = self.observed.iter().filter_map(|o| match &o.what {
+            Observation::ProcessStarted { process, .. } => Some(process.clone()),
+            _ => None,
+        });
+        started.collect()
     }
 
     /// Reads back what was recorded, and writes the evidence.
     pub(super) fn conclude(mut self) -> (Evidence, Vec<SaveProblem>) {
-        let logs = self.read_logs();
+        let (logs, unread) = read_logs(&self.setup.folder, &self.started());
+        for seen in unread {
+            self.see(seen);
+        }
         for seen in analyse::media(&self.setup.plan, &self.setup.folder, &logs) {
             self.see(seen);
         }
@@ -183,4 +170,22 @@ impl Run {
         save("evidence.json", serde_json::to_string(&evidence).unwrap_or_default());
         (evidence, problems)
     }
+}
+
+/// The captured output of programs, and what of it cannot be read. It blocks: a log may be long.
+pub(super) fn read_logs(folder: &Path, processes: &[String]) -> (Vec<Log>, Vec<Observation>) {
+    let (mut logs, mut unread) = (Vec::new(), Vec::new());
+    for process in processes {
+        let files = [("stdout", format!("{process}.stdout.txt")), ("stderr", format!("{process}.stderr.jsonl"))];
+        for (stream, file) in files {
+            match read_log(folder, &file, process, stream) {
+                Ok(log) => logs.push(log),
+                Err(why) => {
+                    let what = format!("the log of {process} ({stream})");
+                    unread.push(Observation::NotObserved { what, why, remedy: None });
+                }
+            }
+        }
+    }
+    (logs, unread)
 }

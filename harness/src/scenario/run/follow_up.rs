@@ -1,6 +1,7 @@
 //! What the diagnosis asks for while the scene is untouched.
 
 use super::Run;
+use super::finish::read_logs;
 use crate::diagnosis::questions;
 use crate::evidence::{Evidence, Question, SCHEMA_VERSION};
 use crate::probe;
@@ -13,9 +14,21 @@ impl Run {
     /// Asks until nothing more is wanted.
     pub(super) async fn follow_up(&mut self) {
         self.notice_ends().await;
+        let (folder, started) = (self.setup.folder.clone(), self.started());
+        // what cannot be read now may be there at the end
+        let read = tokio::task::spawn_blocking(move || read_logs(&folder, &started).0).await;
+        let mut so_far = Evidence {
+            schema_version: SCHEMA_VERSION.to_owned(),
+            run: self.setup.info.clone(),
+            plan: self.setup.plan.clone(),
+            environment: self.environment.clone(),
+            logs: read.unwrap_or_default(),
+            observations: Vec::new(),
+            artefacts: BTreeMap::new(),
+        };
         for _ in 0..ROUNDS {
-            let evidence = self.so_far();
-            let wanted = questions::questions(&evidence);
+            so_far.observations.clone_from(&self.observed);
+            let wanted = questions::questions(&so_far);
             if wanted.is_empty() {
                 return;
             }
@@ -28,21 +41,5 @@ impl Run {
     pub(super) async fn ask(&mut self, question: Question, because: &str) {
         let seen = probe::follow_up::answer(&question, because).await;
         self.see(seen);
-    }
-
-    /// The evidence as far as it goes.
-    fn so_far(&mut self) -> Evidence {
-        let before = self.observed.len();
-        let logs = self.read_logs();
-        self.observed.truncate(before); // what cannot be read now may be there at the end
-        Evidence {
-            schema_version: SCHEMA_VERSION.to_owned(),
-            run: self.setup.info.clone(),
-            plan: self.setup.plan.clone(),
-            environment: self.environment.clone(),
-            logs,
-            observations: self.observed.clone(),
-            artefacts: BTreeMap::new(),
-        }
     }
 }

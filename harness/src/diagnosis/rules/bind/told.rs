@@ -250,8 +250,7 @@ fn effect(view: &mut View<'_>, cases: &[Case], why: &str) -> String {
             format!("{}{over}", who(*kind))
         })
         .collect();
-    let off =
-        if off.is_empty() { named(kind).to_owned() } else { and(&off) };
+    let off = if off.is_empty() { named(kind).to_owned() } else { and(&off) };
     let on: Vec<_> = on.iter().map(|(kind, _)| who(*kind)).collect();
     let on = if on.is_empty() { String::new() } else { format!("; {} are served", and(&on)) };
     format!("{off} are cut off: {why}{on}")
