@@ -112,7 +112,9 @@ pub(super) fn fixes(finding: &mut Finding, cases: &[Case], view: &mut View<'_>) 
         } else {
             (FixKind::Safe, "start the server with another port")
         };
-        fix(kind, format!("{start}: {flag} N{example}, and tell the clients"));
+        let below = inside(view, port).filter(|_| finding.cause == "bind.port_taken_by_outgoing");
+        let below = below.map_or_else(String::new, |(low, _)| format!(" below {low}, outside the ephemeral range"));
+        fix(kind, format!("{start}{below}: {flag} N{example}, and tell the clients"));
     }
     let server = view.pid(SERVER);
     let held = cases.iter().filter_map(|c| c.in_the_way.first()?.pid);

@@ -7,10 +7,12 @@ use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
 use crate::evidence::{Answer, EvidenceId, Link, Question};
 use sidetone::event::{Family, ListenerKind};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 fn addresses(cases: &[Case]) -> String {
     let mut all: Vec<_> = cases.iter().map(|case| case.missing.address.to_string()).collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     all.retain(|address| seen.insert(address.clone()));
     and(&all)
 }
@@ -243,6 +245,13 @@ fn effect(view: &mut View<'_>, cases: &[Case], why: &str) -> String {
         ListenerKind::WebSocket => "WebSocket clients and browsers",
     };
     let all = view.evidence.plan.server.bind.len();
+    // what of a kind is still there
+    let families = |kind| {
+        let there: BTreeSet<_> = present(view, kind).into_iter().collect();
+        there.into_iter().collect::<Vec<_>>().join(" and ")
+    };
+    let partly = off.iter().filter(|(_, absent)| absent.len() < all);
+    let rest: Vec<_> = partly.map(|(kind, _)| format!("{} over {}", who(*kind), families(*kind))).collect();
     let off: Vec<_> = off
         .iter()
         .map(|(kind, absent)| {
@@ -251,9 +260,23 @@ fn effect(view: &mut View<'_>, cases: &[Case], why: &str) -> String {
         })
         .collect();
     let off = if off.is_empty() { named(kind).to_owned() } else { and(&off) };
-    let on: Vec<_> = on.iter().map(|(kind, _)| who(*kind)).collect();
+    let mut on: Vec<_> = on.iter().map(|(kind, _)| who(*kind).to_owned()).collect();
+    on.extend(rest);
     let on = if on.is_empty() { String::new() } else { format!("; {} are served", and(&on)) };
     format!("{off} are cut off: {why}{on}")
+}
+
+/// The families, or addresses where two of a family were asked for, on which a kind of listener is there.
+fn present(view: &View<'_>, kind: ListenerKind) -> Vec<String> {
+    let gone = absent(view, kind);
+    let asked = &view.evidence.plan.server.bind;
+    asked.iter().map(|ip| named_ip(asked, ip)).filter(|name| !gone.contains(name)).collect()
+}
+
+/// By its family, or by itself where two of a family were asked for.
+fn named_ip(asked: &[IpAddr], ip: &IpAddr) -> String {
+    let same = asked.iter().filter(|other| other.is_ipv4() == ip.is_ipv4()).count() > 1;
+    if same { ip.to_string() } else { Family::of(&(*ip, 0).into()).to_string() }
 }
 
 /// The families on which a kind of listener is missing, or the address where two of a family were asked for.
@@ -262,7 +285,5 @@ fn absent(view: &View<'_>, kind: ListenerKind) -> Vec<String> {
     let there = if kind == ListenerKind::Tcp { tcp } else { websocket };
     let asked = &view.evidence.plan.server.bind;
     let missing = asked.iter().filter(|ip| there.iter().all(|a| a.ip() != **ip));
-    let same = |ip: &std::net::IpAddr| asked.iter().filter(|other| other.is_ipv4() == ip.is_ipv4()).count() > 1;
-    let name = |ip: &std::net::IpAddr| if same(ip) { ip.to_string() } else { Family::of(&(*ip, 0).into()).to_string() };
-    missing.map(name).collect()
+    missing.map(|ip| named_ip(asked, ip)).collect()
 }
