@@ -3,7 +3,7 @@
 
 use super::disk::{as_nobody, for_everybody, possible};
 use super::offline::{cited, diagnose};
-use super::place::{Ended, Place, causes, check, ids, list, sidetone};
+use super::place::{Ended, Place, causes, check, harness, ids, list, sidetone};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -54,6 +54,24 @@ async fn without_a_server_that_misbehaves_its_scenarios_say_nothing() {
     says_nothing(&place, &ended, "`make sabotage` builds one");
     let none = place.run(&["claims-to-listen", "--saboteur", "/nowhere/sidetone"]).await;
     assert!(none.code == Some(2) && none.stderr.contains("--saboteur /nowhere/sidetone"), "{none:?}");
+}
+
+#[tokio::test]
+async fn without_the_right_to_a_network_of_its_own_a_scenario_says_nothing() {
+    let switch = "echo 0 > /proc/sys/user/max_user_namespaces";
+    let drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
+    if !possible("unshare", &["-Ur", "sh", "-c", &format!("{switch}; {} true", drop.join(" "))], "a missing right")
+        .await
+    {
+        return;
+    }
+    let place = Place::new();
+    let mut command = tokio::process::Command::new("unshare");
+    command.args(["-Ur", "sh", "-c", &format!("{switch}; exec {} \"$@\"", drop.join(" ")), "sh"]);
+    command.arg(harness()).args(["run", "--out", "out", "no-server"]);
+    place.prepare(&mut command);
+    let ended = place.end(command.spawn().unwrap()).await;
+    says_nothing(&place, &ended, "max_user_namespaces");
 }
 
 #[tokio::test]
