@@ -37,8 +37,7 @@ pub(super) fn browse(view: &mut View<'_>) -> Vec<Check> {
                 Answer::Found { .. } => {
                     ids.push(more);
                     let message =
-                        format!("{instance:?} did not answer a browse of {took_ms} ms, and then a second one");
-                    let message = message.replace("and then", "and answered");
+                        format!("{instance:?} did not answer a browse of {took_ms} ms, and answered a second one");
                     return vec![check.warn(message, ids, "browse longer on a busy machine")];
                 }
                 Answer::NotFound { control_found: Some(false), .. } => {

@@ -24,6 +24,11 @@ pub(in crate::diagnosis) struct Sending {
 }
 
 impl Sending {
+    /// Whether it is measured what the microphone delivered.
+    pub(in crate::diagnosis) const fn is_measured(&self) -> bool {
+        self.energy.is_some()
+    }
+
     /// Whether the microphone delivered nothing but silence.
     pub(in crate::diagnosis) fn only_silence(&self) -> bool {
         self.keep_alives >= self.packets && self.energy.is_none_or(|energy| energy <= f64::EPSILON)

@@ -4,7 +4,7 @@ use super::{Found, Rule, failed, finding, hypothesis, link, refuted, without};
 use crate::diagnosis::checks::media::{Sending, at_server, sending};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::View;
-use crate::evidence::{Check, HypothesisState};
+use crate::evidence::{Check, ClientPlan, EvidenceId, HypothesisState, Link, Observation};
 
 /// In this order.
 pub(super) const RULES: &[Rule] = &[nothing_sent, silent_microphone];
@@ -24,8 +24,17 @@ fn senders(view: &View<'_>, checks: &[Check], is_so: impl Fn(&Sending) -> bool) 
 /// Who hears nothing because of it: those who were to hear them and nobody else.
 fn listeners(view: &View<'_>, mute: &[String]) -> Vec<String> {
     let clients = view.evidence.plan.clients.iter();
-    let only = |c: &&crate::evidence::ClientPlan| !c.hears.is_empty() && c.hears.iter().all(|h| mute.contains(h));
+    let only = |c: &&ClientPlan| !c.hears.is_empty() && c.hears.iter().all(|h| mute.contains(h));
     clients.filter(only).map(|c| c.name.clone()).collect()
+}
+
+/// Adds what a sender says of itself, and what the server counted of it; gives where the latter is written.
+fn both_sides(view: &mut View<'_>, name: &str, check: &Check, chain: &mut Vec<Link>) -> Option<EvidenceId> {
+    chain.extend(link(check.message.clone(), &check.evidence));
+    let (log, line, count) = at_server(view, name)?;
+    let id = view.cite_log(log, line);
+    chain.extend(link(format!("the server counted {count} packets from {name}"), std::slice::from_ref(&id)));
+    Some(id)
 }
 
 fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
@@ -34,10 +43,7 @@ fn nothing_sent(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let mut chain = Vec::new();
     let mut hypotheses = Vec::new();
     for (name, _, check) in &found {
-        chain.push(link(check.message.clone(), &check.evidence)?);
-        if let Some((log, line, count)) = at_server(view, name) {
-            let id = view.cite_log(log, line);
-            chain.push(link(format!("the server counted {count} packets from {name}"), std::slice::from_ref(&id))?);
+        if let Some(id) = both_sides(view, name, check, &mut chain) {
             let lost = "the packets were lost on the way";
             hypotheses.push(refuted(lost, "the sender's own count, and the server's", vec![id]));
         }
@@ -74,19 +80,13 @@ fn silent_microphone(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let names: Vec<_> = found.iter().map(|(name, ..)| name.clone()).collect();
     let mut chain = Vec::new();
     let mut hypotheses = Vec::new();
-    for (name, _, check) in &found {
-        chain.push(link(check.message.clone(), &check.evidence)?);
-        if let Some((log, line, count)) = at_server(view, name) {
-            let id = view.cite_log(log, line);
-            chain.push(link(format!("the server received {count} packets from {name}"), std::slice::from_ref(&id))?);
+    for (name, sent, check) in &found {
+        if let Some(id) = both_sides(view, name, check, &mut chain) {
             hypotheses.push(refuted("nothing is sent", "the server's own count", vec![id]));
         }
-        let mixer = "the server loses the sound";
-        hypotheses.push(refuted(
-            mixer,
-            "the microphone's own energy, before anything was sent",
-            check.evidence.clone(),
-        ));
+        let (mixer, by) = ("the server loses the sound", "the microphone's own energy, before anything was sent");
+        let state = if sent.is_measured() { HypothesisState::Refuted } else { HypothesisState::Open };
+        hypotheses.push(hypothesis(state, mixer, by, check.evidence.clone()));
     }
     found.first()?;
     let listeners = listeners(view, &names);
@@ -120,9 +120,8 @@ fn explained(view: &View<'_>, checks: &[Check], mute: &[String], listeners: &[St
     explained
 }
 
-fn view_of_start(view: &mut View<'_>, name: &str) -> Option<crate::evidence::EvidenceId> {
-    let (line, ()) = view.first(|o| {
-        matches!(o, crate::evidence::Observation::ProcessStarted { process, .. } if process == name).then_some(())
-    })?;
+fn view_of_start(view: &mut View<'_>, name: &str) -> Option<EvidenceId> {
+    let (line, ()) =
+        view.first(|o| matches!(o, Observation::ProcessStarted { process, .. } if process == name).then_some(()))?;
     Some(view.cite(line))
 }
