@@ -207,7 +207,18 @@ pub enum Observation {
         tones: Vec<ToneLevel>,
     },
     /// Recorded against sent speech.
-    Speech { process: String, path: String, of: String, correlation: f64, delay_ms: f64 },
+    Speech {
+        process: String,
+        path: String,
+        of: String,
+        /// Each talk spurt at its own delay.
+        correlation: f64,
+        /// Of the whole.
+        delay_ms: f64,
+        /// Between the earliest and the latest talk spurt: an adaptive buffer changes its delay in pauses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delay_spread_ms: Option<f64>,
+    },
     /// A picture that a client received.
     Picture {
         process: String,

@@ -5,12 +5,18 @@ use rustfft::{FftPlanner, num_complex::Complex};
 use sidetone::audio::{SAMPLE_RATE, meter};
 use sidetone::device::microphone::read_wav;
 use sidetone::video::{Picture, jpeg, pattern, ssim};
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 /// A sample louder than this is sound (-60 dBFS).
 const AUDIBLE: f32 = 0.001;
 /// Left out after the first sound: codecs and buffers settle.
 const SETTLE: usize = SAMPLE_RATE as usize / 5;
+/// A frame of speech is judged as a whole: 20 ms.
+const FRAME: usize = SAMPLE_RATE as usize / 50;
+/// Silence this long (80 ms) separates two talk spurts.
+const PAUSE: usize = SAMPLE_RATE as usize * 2 / 25;
+/// A talk spurt may come this much (60 ms) earlier or later than the whole.
+const WANDER: usize = SAMPLE_RATE as usize * 3 / 50;
 
 /// Everything that the files of a run's clients show.
 pub(super) fn media(plan: &Plan, folder: &Path, logs: &[Log]) -> Vec<Observation> {
@@ -54,9 +60,9 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     });
     for other in plan.clients.iter().filter(|c| client.hears.contains(&c.name)) {
         let Some(sent) = other.mic.strip_prefix("wav:").and_then(|f| read_wav(Path::new(f)).ok()) else { continue };
-        let (correlation, delay_ms) = align(&sent, &samples);
-        let (process, of) = (client.name.clone(), other.name.clone());
-        seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms });
+        let Alignment { correlation, delay_ms, delay_spread_ms } = align(&sent, &samples);
+        let (process, of, delay_spread_ms) = (client.name.clone(), other.name.clone(), Some(delay_spread_ms));
+        seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms, delay_spread_ms });
     }
 }
 
@@ -85,37 +91,91 @@ fn strongest_hz(samples: &[f32]) -> f64 {
     strongest as f64 * f64::from(SAMPLE_RATE) / LENGTH as f64
 }
 
-/// Finds where `sent` begins in `recorded`: Pearson's correlation there over the common part, and the delay in
-/// milliseconds.
-fn align(sent: &[f32], recorded: &[f32]) -> (f64, f64) {
-    if sent.is_empty() || recorded.is_empty() {
-        return (0.0, 0.0);
+/// What a recording has of what was sent.
+struct Alignment {
+    /// Pearson's correlation, each talk spurt at its own place.
+    correlation: f64,
+    /// Where `sent` begins in the recording, milliseconds.
+    delay_ms: f64,
+    /// How far apart the delays of the talk spurts are, milliseconds.
+    delay_spread_ms: f64,
+}
+
+/// Finds where `sent` begins in `recorded`, and each of its talk spurts near there: an adaptive buffer takes a new
+/// delay in a pause, which nobody hears, and which a single alignment would count as lost sound.
+fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
+    let Some(delay) = best_delay(sent, recorded) else {
+        return Alignment { correlation: 0.0, delay_ms: 0.0, delay_spread_ms: 0.0 };
+    };
+    let (mut xy, mut earliest, mut latest) = (0.0, isize::MAX, isize::MIN);
+    for spurt in spurts(sent) {
+        let piece = &sent[spurt.clone()];
+        // the part of the recording in which this spurt may lie
+        let from = delay.saturating_add_unsigned(spurt.start).saturating_sub(WANDER as isize);
+        let start = usize::try_from(from).unwrap_or(0).min(recorded.len());
+        let end = usize::try_from(from.saturating_add_unsigned(piece.len() + 2 * WANDER)).unwrap_or(0);
+        let window = &recorded[start..end.clamp(start, recorded.len())];
+        let Some(offset) = best_delay(piece, window) else { continue };
+        xy += dot(piece, window, offset);
+        let own = offset.saturating_add_unsigned(start).saturating_sub_unsigned(spurt.start);
+        (earliest, latest) = (earliest.min(own), latest.max(own));
     }
-    let length = (sent.len() + recorded.len()).next_power_of_two();
+    // what was sent and lies outside the recording counts as lost, and what is in the recording beyond it as made up
+    let common = recorded.iter().skip(usize::try_from(delay).unwrap_or(0)).take(sent.len());
+    let scale = (energy(sent.iter()) * energy(common)).sqrt();
+    let ms = |samples: isize| samples as f64 * 1_000.0 / f64::from(SAMPLE_RATE);
+    Alignment {
+        correlation: if scale > 0.0 { xy / scale } else { 0.0 },
+        delay_ms: ms(delay),
+        delay_spread_ms: ms(latest.saturating_sub(earliest).max(0)),
+    }
+}
+
+fn energy<'a>(samples: impl Iterator<Item = &'a f32>) -> f64 {
+    samples.map(|s| f64::from(*s).powi(2)).sum()
+}
+
+/// The delay, in samples, at which `piece` fits best into `recorded`; none without samples.
+fn best_delay(piece: &[f32], recorded: &[f32]) -> Option<isize> {
+    if piece.is_empty() || recorded.is_empty() {
+        return None;
+    }
+    let length = (piece.len() + recorded.len()).next_power_of_two();
     let spectrum = |samples: &[f32]| {
         let mut bins: Vec<_> = samples.iter().map(|s| Complex::new(*s, 0.0)).collect();
         bins.resize(length, Complex::default());
         FftPlanner::new().plan_fft_forward(length).process(&mut bins);
         bins
     };
-    let mut product: Vec<_> = spectrum(recorded).iter().zip(spectrum(sent)).map(|(r, s)| r * s.conj()).collect();
+    let mut product: Vec<_> = spectrum(recorded).iter().zip(spectrum(piece)).map(|(r, s)| r * s.conj()).collect();
     FftPlanner::new().plan_fft_inverse(length).process(&mut product);
-    let best = (0..length).max_by(|a, b| product[*a].re.total_cmp(&product[*b].re)).unwrap_or(0);
+    let best = (0..length).max_by(|a, b| product[*a].re.total_cmp(&product[*b].re))?;
     // the upper half of a circular correlation are negative delays
-    let (from_sent, from_recorded) = if best <= recorded.len() { (0, best) } else { (length - best, 0) };
-    let delay = from_recorded as f64 - from_sent as f64;
-    let common = sent.iter().skip(from_sent).zip(recorded.iter().skip(from_recorded));
-    let (mut xy, mut xx, mut yy) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for (x, y) in common {
-        let (x, y) = (f64::from(*x), f64::from(*y));
-        xy += x * y;
-        xx += x * x;
-        yy += y * y;
+    let best = isize::try_from(best).ok()?;
+    let whole = isize::try_from(length).ok()?;
+    Some(if best.unsigned_abs() <= recorded.len() { best } else { best - whole })
+}
+
+fn dot(piece: &[f32], recorded: &[f32], delay: isize) -> f64 {
+    let (from_piece, from_recorded) = if delay < 0 { (delay.unsigned_abs(), 0) } else { (0, delay.unsigned_abs()) };
+    let common = piece.iter().skip(from_piece).zip(recorded.iter().skip(from_recorded));
+    common.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
+/// The parts of `sent` between two pauses.
+fn spurts(sent: &[f32]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (i, frame) in sent.chunks(FRAME).enumerate() {
+        if energy(frame.iter()) / (frame.len() as f64) < f64::from(AUDIBLE).powi(2) {
+            continue;
+        }
+        let (start, end) = (i * FRAME, i * FRAME + frame.len());
+        match found.last_mut() {
+            Some(spurt) if start - spurt.end < PAUSE => spurt.end = end,
+            _ => found.push(start..end),
+        }
     }
-    // what was sent and lies outside the recording counts as lost
-    let whole: f64 = sent.iter().map(|s| f64::from(*s).powi(2)).sum();
-    let scale = (whole.max(xx) * yy).sqrt();
-    (if scale > 0.0 { xy / scale } else { 0.0 }, delay * 1_000.0 / f64::from(SAMPLE_RATE))
+    found
 }
 
 fn pictures(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Observation>) {
@@ -189,17 +249,41 @@ mod tests {
         let mut recorded = vec![0.0; 4_800];
         recorded.extend(sent.iter().map(|s| s * 0.5));
         recorded.extend(vec![0.0; 3_000]);
-        let (correlation, delay) = align(&sent, &recorded);
-        assert!(correlation > 0.999 && (delay - 100.0).abs() < 0.1, "{correlation} {delay}");
-        let (correlation, _) = align(&sent, &noise(40_000)[20_000..]);
+        let Alignment { correlation, delay_ms, .. } = align(&sent, &recorded);
+        assert!(correlation > 0.999 && (delay_ms - 100.0).abs() < 0.1, "{correlation} {delay_ms}");
+        let Alignment { correlation, .. } = align(&sent, &noise(40_000)[20_000..]);
         assert!(correlation < 0.2, "{correlation}");
+    }
+
+    #[test]
+    fn a_delay_that_changes_in_a_pause_loses_nothing_and_one_within_a_word_does() {
+        let words = noise(96_000);
+        let pause = vec![0.0; 9_600];
+        let sent = [&words[..48_000], &pause, &words[48_000..]].concat();
+        let shifted = [&pause[..4_800], &words[..48_000], &pause[..9_120], &words[48_000..]].concat();
+        let seen = align(&sent, &shifted);
+        assert!(seen.correlation > 0.999 && (seen.delay_spread_ms - 10.0).abs() < 0.1, "{}", seen.correlation);
+        let cut = [&pause[..4_800], &words[..24_000], &words[24_480..48_000], &pause, &words[48_000..]].concat();
+        let seen = align(&sent, &cut);
+        assert!(seen.correlation < 0.85, "{}", seen.correlation);
+    }
+
+    #[test]
+    fn made_up_sound_lowers_the_correlation() {
+        let mut sent = noise(48_000);
+        sent[16_000..32_000].fill(0.0);
+        let mut recorded = noise(96_000)[48_000..].to_vec();
+        recorded[..16_000].copy_from_slice(&sent[..16_000]);
+        recorded[32_000..].copy_from_slice(&sent[32_000..]);
+        let seen = align(&sent, &recorded);
+        assert!((0.7..0.9).contains(&seen.correlation), "{}", seen.correlation);
     }
 
     #[test]
     fn what_was_cut_off_lowers_the_correlation() {
         let sent = noise(20_000);
-        let (correlation, delay) = align(&sent, &sent[10_000..]);
-        assert!((0.6..0.8).contains(&correlation) && delay < -200.0, "{correlation} {delay}");
+        let Alignment { correlation, delay_ms, .. } = align(&sent, &sent[10_000..]);
+        assert!((0.6..0.8).contains(&correlation) && delay_ms < -200.0, "{correlation} {delay_ms}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::Recording { process, path, seconds, rms_db, strongest_hz, tones: _ } => {
             (process, format!("{path}: {seconds:.2} s at {rms_db:.1} dBFS, strongest at {strongest_hz:.0} Hz"))
         }
-        O::Speech { process, path, of, correlation, delay_ms } => {
+        O::Speech { process, path, of, correlation, delay_ms, .. } => {
             (process, format!("{path} against {of}: correlation {correlation:.3} after {delay_ms:.1} ms"))
         }
         O::Picture { process, of, path, width, height, hue, expected_hue, ssim } => {

@@ -213,6 +213,7 @@ fn every_observation_has_its_sentence() {
             of: text("b.wav"),
             correlation: 0.97,
             delay_ms: 81.0,
+            delay_spread_ms: None,
         },
         Observation::Picture {
             process: text("a"),

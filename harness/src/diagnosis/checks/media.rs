@@ -218,16 +218,20 @@ fn hears_one(view: &mut View<'_>, client: &ClientPlan) -> Check {
 /// Recorded speech is what was sent.
 pub(super) fn speech(view: &mut View<'_>) -> Vec<Check> {
     let seen = view.seen(|o| match o {
-        Observation::Speech { process, of, correlation, delay_ms, .. } => Some((process, of, *correlation, *delay_ms)),
+        Observation::Speech { process, of, correlation, delay_ms, delay_spread_ms, .. } => {
+            let spread = delay_spread_ms.filter(|ms| *ms >= 0.05);
+            let spread = spread.map_or_else(String::new, |ms| format!(" (in pauses it changed by {ms:.1} ms)"));
+            let message = format!("correlation {correlation:.3} after alignment by {delay_ms:.1} ms{spread}");
+            Some((process, of, *correlation, message))
+        }
         _ => None,
     });
     let limit = view.evidence.plan.limits.correlation;
     let mut checks = Vec::new();
-    for (line, (process, of, correlation, delay_ms)) in seen {
+    for (line, (process, of, correlation, message)) in seen {
         let title = format!("{process} hears {of}'s speech");
         let check = draft(format!("media.speech/{process}"), Layer::Media, Side::Path, title);
         let id = view.cite(line);
-        let message = format!("correlation {correlation:.3} after alignment by {delay_ms:.1} ms");
         checks.push(if correlation >= limit {
             check.pass(message, vec![id])
         } else {
