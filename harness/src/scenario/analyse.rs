@@ -111,7 +111,7 @@ fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
     for spurt in spurts(sent) {
         let piece = &sent[spurt.clone()];
         // the part of the recording in which this spurt may lie
-        let from = delay.saturating_add_unsigned(spurt.start).saturating_sub(WANDER as isize);
+        let from = delay.saturating_add_unsigned(spurt.start).saturating_sub_unsigned(WANDER);
         let start = usize::try_from(from).unwrap_or(0).min(recorded.len());
         let end = usize::try_from(from.saturating_add_unsigned(piece.len() + 2 * WANDER)).unwrap_or(0);
         let window = &recorded[start..end.clamp(start, recorded.len())];
