@@ -135,6 +135,10 @@ events! {
     /// An HTTP request was answered.
     "http.answered" Debug HttpAnswered { peer: SocketAddr, method: String, path: String, status: u16 } => format!("{peer} {method} {path} {status}");
 
+    /// A page that is none of ours asked for a WebSocket, and was answered with 403.
+    "http.origin_refused" Warn HttpOriginRefused { peer: SocketAddr, origin: String, host: String, remedy: String }
+        => format!("{peer}: origin {origin:?} is not allowed to open a WebSocket here (asked for host {host:?}); {remedy}");
+
     /// A participant is in a room.
     "session.joined" Info SessionJoined { connection: u64, stream: u16, name: String, room: String, transport: Transport, peer: SocketAddr, agent: String }
         => format!("{name:?} joined {room:?} over {transport} as stream {stream}");
@@ -202,6 +206,49 @@ events! {
     /// A snapshot was taken.
     "client.snapshot" Info ClientSnapshot { pictures: Vec<String>, sound_received: bool, waited_ms: u64 }
         => format!("snapshot of {} after {waited_ms} ms, sound {}", pictures.join(", "), if *sound_received { "flowed" } else { "did not flow" });
+    /// A browser that a program drives was started.
+    "browser.started" Info BrowserStarted { browser: String, version: String, executable: String, browser_pid: u32 }
+        => format!("{browser} {version} (pid {browser_pid}, {executable})");
+    /// A page was loaded. `bytes`: of all its parts as they came over the wire; `took_us`: until its load event.
+    "browser.page_loaded" Info BrowserPageLoaded { url: String, status: Option<u16>, requests: u32, bytes: u64, took_us: u64, secure_context: bool }
+        => format!("{url}: {}, {requests} requests, {bytes} bytes in {took_us} us", status.map_or_else(|| "no status".to_owned(), |s| s.to_string()));
+    /// A page could not be loaded.
+    "browser.page_failed" Error BrowserPageFailed { url: String, reason: String } => format!("{url}: {reason}");
+    /// The page wrote to its console. `level`: `log`, `debug`, `info`, `warning` or `error`.
+    "browser.console" Debug BrowserConsole { level: String, text: String, location: String } => format!("console.{level}: {text} ({location})");
+    /// A script of the page ended with an exception that nobody caught.
+    "browser.exception" Error BrowserException { text: String, location: String } => format!("uncaught: {text} ({location})");
+    /// A request of the page failed. `blocked`: the policy that forbade it, if one did.
+    "browser.request_failed" Warn BrowserRequestFailed { url: String, error: String, blocked: Option<String> }
+        => format!("{url}: {error}{}", blocked.as_ref().map_or_else(String::new, |b| format!(", blocked by {b}")));
+    /// The page's own policy (CSP, mixed content) forbade something.
+    "browser.policy_violation" Error BrowserPolicyViolation { directive: String, blocked_url: String, location: String }
+        => format!("{directive} forbids {blocked_url} ({location})");
+    /// The page opens a WebSocket.
+    "browser.websocket_opening" Debug BrowserWebsocketOpening { socket: String, url: String } => format!("{url}: opening");
+    /// The server answered the upgrade.
+    "browser.websocket_answered" Info BrowserWebsocketAnswered { socket: String, url: String, status: u16, status_text: String }
+        => format!("{url}: {status} {status_text}");
+    /// A WebSocket of the page could not be opened, or broke.
+    "browser.websocket_failed" Warn BrowserWebsocketFailed { socket: String, url: String, error: String } => format!("{url}: {error}");
+    /// A WebSocket of the page is closed. `code`: of the close frame; none if there was none.
+    "browser.websocket_closed" Info BrowserWebsocketClosed { socket: String, url: String, code: Option<u16>, reason: String }
+        => format!("{url}: closed with {}{}", code.map_or_else(|| "no close frame".to_owned(), |c| c.to_string()), if reason.is_empty() { String::new() } else { format!(" {reason}") });
+    /// The state of the page's `AudioContext` (Web Audio API). Times in milliseconds.
+    "browser.audio_context" Info BrowserAudioContext { state: String, sample_rate: u32, base_latency_ms: f64, output_latency_ms: f64 }
+        => format!("AudioContext is {state}, {sample_rate} Hz, base latency {base_latency_ms:.1} ms, output latency {output_latency_ms:.1} ms");
+    /// The page asked for a microphone or a camera. `error`: the name of the exception, for instance `NotAllowedError`.
+    "browser.capture" Info BrowserCapture { device: String, granted: bool, error: Option<String>, label: String, sample_rate: Option<u32>, channels: Option<u32> }
+        => if *granted { format!("{device}: {label}") } else { format!("{device}: {}", error.as_deref().unwrap_or("not granted")) };
+    /// The page tells the person something. `situation`: a stable word, for instance `permission-denied`.
+    "browser.situation" Info BrowserSituation { situation: String, sentence: String } => format!("{situation}: {sentence}");
+    /// What the page's analyser heard in its output. `loudest_hz`: the frequency with the most power.
+    "browser.heard" Info BrowserHeard { level_db: f64, loudest_hz: f64, seconds: f64 }
+        => format!("{level_db:.1} dBFS, loudest at {loudest_hz:.0} Hz over {seconds:.1} s");
+    /// A picture of the page was saved, as a PNG file.
+    "browser.screenshot" Info BrowserScreenshot { path: String, of: String, width: u32, height: u32 } => format!("{of}: {path} ({width}x{height})");
+    /// The browser ended. `by_us`: its driver had asked for it.
+    "browser.ended" Info BrowserEnded { code: Option<i32>, by_us: bool } => format!("the browser ended{}", if *by_us { "" } else { " by itself" });
     /// The client ends.
     "client.ended" Info ClientEnded { exit_code: u8, reason: String } => format!("ended with {exit_code}: {reason}");
 }
