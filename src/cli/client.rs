@@ -47,6 +47,9 @@ pub struct Client {
     /// Wait for the others' pictures, print them once, and end.
     #[arg(short = 'S', long)]
     snapshot: bool,
+    /// A chat line, said when SIGUSR2 comes; several are said in turn. SIGUSR1 switches the microphone.
+    #[arg(long, value_name = "LINE")]
+    say: Vec<String>,
     /// In snapshot mode: time from the first picture to the printed one.
     #[arg(short = 'D', long, value_parser = parse_duration, default_value = "0s", value_name = "DURATION")]
     snapshot_delay: Duration,
@@ -108,6 +111,7 @@ impl Client {
             speaker: self.speaker.clone(),
             camera: self.video.clone(),
             save_pictures: self.save_pictures.clone(),
+            says: self.say.clone(),
             mode,
             screen: draws.then_some(kind),
             print: kind,

@@ -29,9 +29,9 @@ Exit codes: 0 done, 1 internal error, 2 usage, 3 a listener could not be bound, 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Listen on TCP and on HTTP/WebSocket, mix and pass on.
-    Server(server::Server),
+    Server(Box<server::Server>),
     /// Join a room.
-    Client(client::Client),
+    Client(Box<client::Client>),
     /// Print the catalogue of log events.
     Events(events::Events),
 }

@@ -12,6 +12,7 @@
 //! * `media`: the paced threads of microphone, camera and speaker;
 //! * `screen`: the drawn terminal; `snapshot`: one picture, printed; `stats`: W3C webrtc-stats.
 
+mod control;
 mod link;
 mod media;
 mod screen;
@@ -75,6 +76,8 @@ pub struct Config {
     pub camera: CameraSpec,
     /// Folder for the last picture of each participant.
     pub save_pictures: Option<PathBuf>,
+    /// Chat lines that are said one after the other, each when SIGUSR2 comes.
+    pub says: Vec<String>,
     /// When to end.
     pub mode: Mode,
     /// How the terminal is drawn; `None`: not at all.
@@ -124,6 +127,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = &'static str>) -
             return Ended { outcome, snapshot: None, stats: stats::report(&shared) };
         }
     };
+    let control = control::Control::start(shared.config.says.clone(), commands.clone());
+    if let Err(error) = &control {
+        shared.set_status(format!("no remote control: {error}"));
+    }
     let screen = shared.config.screen.map(|kind| screen::Screen::start(Arc::clone(&shared), kind, commands));
     let mut taken = None;
     let outcome = {
@@ -144,7 +151,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = &'static str>) -
             }
         }
     };
-    drop(screen);
+    drop((screen, control));
     media.finish();
     let problem = shared.save_pictures();
     let outcome = match (outcome, problem) {

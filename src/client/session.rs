@@ -132,6 +132,7 @@ async fn obey(shared: &Shared, commands: &mut mpsc::UnboundedReceiver<Command>) 
 
 fn toggle_mute(shared: &Shared) {
     let muted = !shared.muted.fetch_xor(true, Ordering::Relaxed);
+    shared.config.log.emit(Event::ClientMuted { muted });
     shared.tell(&Message::Mute(Mute { stream: 0, muted }));
 }
 
@@ -255,10 +256,17 @@ fn control(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
             drop(room);
             log.emit(Event::ClientParticipantLeft { stream: left.stream, name: left.name });
         }
-        Some(Message::Chat(chat)) => lock(&shared.room).say(format!("{}: {}", chat.from, chat.text)),
-        Some(Message::Mute(mute)) => {
-            if let Some(remote) = lock(&shared.room).others.get_mut(&mute.stream) {
-                remote.muted = mute.muted;
+        Some(Message::Chat(chat)) => {
+            lock(&shared.room).say(format!("{}: {}", chat.from, chat.text));
+            log.emit(Event::ClientChat { from: chat.from, text: chat.text });
+        }
+        Some(Message::Mute(Mute { stream, muted })) => {
+            let named = lock(&shared.room).others.get_mut(&stream).map(|remote| {
+                remote.muted = muted;
+                remote.name.clone()
+            });
+            if let Some(name) = named {
+                log.emit(Event::ClientParticipantMuted { stream, name, muted });
             }
         }
         Some(Message::Hello(_) | Message::Welcome(_) | Message::Refusal(_)) => {

@@ -185,6 +185,13 @@ events! {
     "client.participant_joined" Info ClientParticipantJoined { stream: u16, name: String } => format!("{name:?} joined");
     /// Somebody went.
     "client.participant_left" Info ClientParticipantLeft { stream: u16, name: String } => format!("{name:?} left");
+    /// Somebody said something in the chat.
+    "client.chat" Debug ClientChat { from: String, text: String } => format!("{from:?} says {text:?}");
+    /// Somebody's microphone was muted, or is back.
+    "client.participant_muted" Info ClientParticipantMuted { stream: u16, name: String, muted: bool }
+        => format!("{name:?} {}", if *muted { "is muted" } else { "is no longer muted" });
+    /// The own microphone was muted, or is back.
+    "client.muted" Info ClientMuted { muted: bool } => if *muted { "muted".to_owned() } else { "no longer muted".to_owned() };
     /// The first sound of this connection was received.
     "client.first_audio" Info ClientFirstAudio { after_ms: u64, level: u8 } => format!("first sound after {after_ms} ms, level {level}");
     /// The first whole picture of a participant.

@@ -154,4 +154,66 @@ pub const CAUSES: &[Cause] = &[
         ],
         scenario: "",
     },
+    Cause {
+        code: "media.insecure_origin",
+        layer: Layer::Media,
+        title: "the page may not use a microphone, because it came over plain HTTP",
+        explanation: "Browsers hide microphone and camera from pages that came over http:// from anything but \
+                      localhost: navigator.mediaDevices does not even exist there. The person can join and listen, \
+                      and nobody hears them. No permission was refused, and none can be given.",
+        settled_by: "The page is not a secure context (isSecureContext is false), its address begins with http:// \
+                     and is no loopback address, and the page found no navigator.mediaDevices.",
+        confounder: "media.capture_permission_denied: the page could ask, and the answer was no.",
+        fixes: &[
+            (Safe, "on the machine of the server open http://localhost:PORT/ instead"),
+            (ChangesState, "serve the page over https://, for instance by a proxy in front that has a certificate"),
+        ],
+        later: &[
+            (Short, "send people a link that begins with https://"),
+            (Medium, "redirect http:// to https:// for every name but localhost"),
+        ],
+        scenario: "browser-insecure-origin",
+    },
+    Cause {
+        code: "media.capture_permission_denied",
+        layer: Layer::Media,
+        title: "the browser did not let the page use the microphone",
+        explanation: "The page asked for the microphone and the answer was no: the person refused, had refused \
+                      earlier and the browser remembers it, a policy of the organisation forbids it, or the \
+                      operating system keeps the browser from the device. The person can listen, and nobody hears \
+                      them. Nothing on the way is at fault.",
+        settled_by: "getUserMedia ended with NotAllowedError in a secure context, and not one packet of sound was sent.",
+        confounder: "media.insecure_origin: the page cannot even ask. NotFoundError: there is no microphone; \
+                     NotReadableError: another program holds it.",
+        fixes: &[
+            (Safe, "allow the microphone for this page: the icon left of the address, then load the page again"),
+            (Safe, "if the browser does not offer it, look at the privacy settings of the operating system"),
+        ],
+        later: &[
+            (Short, "tell people before they join what the page will ask for, and why"),
+            (Medium, "show in the room who has no microphone, so that nobody waits for an answer"),
+        ],
+        scenario: "browser-permission-denied",
+    },
+    Cause {
+        code: "media.autoplay_blocked",
+        layer: Layer::Media,
+        title: "the browser keeps the page silent until somebody touches it",
+        explanation: "Browsers let no page sound before the person has clicked or pressed a key in it. This one \
+                      joined without either, for instance by a link that joins at once or after it was loaded anew, \
+                      so its AudioContext is suspended: sound arrives, and none of it is played.",
+        settled_by: "The AudioContext stayed in the state suspended while packets of sound were received, and the \
+                     page's output is silent.",
+        confounder: "media.silence: the context runs, and what arrives is silent. A muted tab or a speaker that is \
+                     turned down cannot be seen from the page.",
+        fixes: &[(Safe, "click once into the page: its banner offers just that")],
+        later: &[
+            (Short, "send links that open the lobby instead of links that join at once"),
+            (
+                Medium,
+                "on machines that nobody touches, start the browser with --autoplay-policy=no-user-gesture-required",
+            ),
+        ],
+        scenario: "browser-autoplay-locked",
+    },
 ];

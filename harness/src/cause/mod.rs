@@ -1,11 +1,12 @@
 //! The catalogue of causes. PURE. Codes are an interface: never renamed, never reused.
 //!
-//! One file a layer: [`bind`], [`family`], [`process`], [`tcp`], [`media`], [`resource`], [`log`]; [`text`] lays an entry out for `explain`.
+//! One file a layer: [`bind`], [`family`], [`process`], [`tcp`], [`http`], [`media`], [`resource`], [`log`]; [`text`] lays an entry out for `explain`.
 //!
 //! To add one: an entry in its layer's file, a rule in [`crate::diagnosis::rules`] that finds it, evidence that proves the rule.
 
 pub mod bind;
 pub mod family;
+pub mod http;
 pub mod log;
 pub mod media;
 pub mod process;
@@ -41,8 +42,16 @@ pub struct Cause {
 }
 
 /// Every cause, layer by layer from the process up.
-pub const CAUSES: &[&[Cause]] =
-    &[process::CAUSES, bind::CAUSES, family::CAUSES, tcp::CAUSES, media::CAUSES, resource::CAUSES, log::CAUSES];
+pub const CAUSES: &[&[Cause]] = &[
+    process::CAUSES,
+    bind::CAUSES,
+    family::CAUSES,
+    tcp::CAUSES,
+    http::CAUSES,
+    media::CAUSES,
+    resource::CAUSES,
+    log::CAUSES,
+];
 
 /// Every cause, one after the other.
 pub fn iter() -> impl Iterator<Item = &'static Cause> {

@@ -2,6 +2,7 @@
 
 use super::{colour, command_line, fail, print, print_and_exit, say};
 use crate::diagnosis::outcome::exit;
+use crate::evidence::ClientKind;
 use crate::launch::{Capture, Launch, Launcher, Stream};
 use crate::report::text::Text;
 use crate::report::{Reporter, by_name};
@@ -54,6 +55,12 @@ pub(super) struct Run {
     /// A `sidetone` built to misbehave, for scenarios that need one [default: beside this one, or in target/sabotage].
     #[arg(long, value_name = "PATH")]
     saboteur: Option<PathBuf>,
+    /// The browser for clients of that kind [default: the first of chromium, Chrome, Edge and Brave that is installed].
+    #[arg(long, value_name = "PATH")]
+    browser: Option<PathBuf>,
+    /// A scenario with a browser is not skipped where none is installed: nothing is run then.
+    #[arg(long, env = "SIDETONE_REQUIRE_BROWSER", value_parser = clap::builder::BoolishValueParser::new())]
+    require_browser: bool,
     /// A warning fails too.
     #[arg(long)]
     strict: bool,
@@ -77,6 +84,11 @@ impl Run {
             Ok(batch) => batch,
             Err(reason) => return fail(exit::USAGE, reason),
         };
+        let wants = |s: &Scenario| s.plan.clients.iter().any(|c| c.kind == ClientKind::Browser);
+        if let (true, true, Err(why)) = (self.require_browser, batch.scenarios.iter().any(wants), &batch.browser) {
+            let remedy = "install chromium (`make deps`), or name a browser with --browser PATH";
+            return fail(exit::INCONCLUSIVE, format!("a browser is required, and {why}; {remedy}"));
+        }
         let runtime = match super::runtime() {
             Ok(runtime) => runtime,
             Err(error) => return fail(exit::HARNESS, error),
@@ -168,6 +180,7 @@ impl Run {
             keep: usize::from(self.keep),
             sidetone_version: None,
             saboteur: self.saboteur(&harness)?,
+            browser: self.browser(),
             sidetone,
             harness,
             command: command_line(),
@@ -175,6 +188,12 @@ impl Run {
             strict: self.strict,
             destinations: self.report.clone(),
         })
+    }
+
+    fn browser(&self) -> Result<PathBuf, String> {
+        let names = ["chromium", "google-chrome"];
+        let found = names.iter().find_map(|name| on_path(Path::new(name)));
+        self.browser.clone().or(found).ok_or_else(|| "no browser is installed".to_owned())
     }
 
     /// The one that misbehaves on purpose; a scenario that needs it and has none says so.

@@ -1,6 +1,6 @@
 //! Measured figures by name: `WHO.audio.WHAT`, `WHO.video.WHAT`, `server.mixer.WHAT`, `harness.WHAT`.
 
-use crate::evidence::{Evidence, Metric, Observation};
+use crate::evidence::{ClientKind, Evidence, Metric, Observation, Shown};
 use serde_json::Value;
 use sidetone::event::Event;
 use std::collections::BTreeMap;
@@ -15,7 +15,48 @@ pub(super) fn metrics(evidence: &Evidence) -> BTreeMap<String, Metric> {
         of_observation(observation, &mut put);
     }
     mixer(evidence, &mut put);
+    for client in evidence.plan.clients.iter().filter(|c| c.kind == ClientKind::Browser) {
+        page(evidence, &client.name, &mut put);
+    }
     figures
+}
+
+/// What a browser's page weighs, and how long it takes from the address to the call.
+fn page(evidence: &Evidence, client: &str, put: &mut impl FnMut(String, f64, &str)) {
+    let mut began_ns = None;
+    for (_, _, record) in evidence.events(client) {
+        match &record.event {
+            Event::BrowserPageLoaded { requests, bytes, took_us, .. } => {
+                put(format!("{client}.page.bytes"), *bytes as f64, "bytes");
+                put(format!("{client}.page.requests"), f64::from(*requests), "count");
+                put(format!("{client}.page.load"), *took_us as f64, "us");
+                let began = record.monotonic_ns.checked_sub(took_us.saturating_mul(1_000));
+                began_ns = began_ns.or(began);
+            }
+            Event::ClientJoined { .. } => {
+                if let Some(began) = began_ns.take() {
+                    put(format!("{client}.page.joined"), record.monotonic_ns.saturating_sub(began) as f64 / 1e3, "us");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Screenshots that a browser's driver took.
+pub(super) fn pictures(evidence: &Evidence) -> Vec<Shown> {
+    let clients = evidence.plan.clients.iter().filter(|c| c.kind == ClientKind::Browser);
+    let shots = clients.flat_map(|client| {
+        evidence.events(&client.name).filter_map(move |(_, _, record)| match &record.event {
+            Event::BrowserScreenshot { path, of, .. } => {
+                // the driver knows the folder of the run, the report is in it
+                let path = path.rsplit('/').next().unwrap_or(path).to_owned();
+                Some(Shown { caption: format!("{}: {of}", client.name), path })
+            }
+            _ => None,
+        })
+    });
+    shots.collect()
 }
 
 fn of_observation(observation: &Observation, put: &mut impl FnMut(String, f64, &str)) {

@@ -34,6 +34,9 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
     let mut view = View { evidence, ledger: Ledger::new(evidence) };
     let chosen = checks::CHECKS.iter().filter(|check| wanted(check.id));
     let mut checks: Vec<_> = chosen.flat_map(|check| (check.run)(&mut view)).collect();
+    if view.no_browser().is_some() {
+        checks.retain(|check| check.id == "harness.browser");
+    }
     checks::allow_for_a_cut(&view, &mut checks);
     checks::allow_for_the_dead(&mut view, &mut checks);
     let findings = rules::find(&mut view, &mut checks);
@@ -50,6 +53,7 @@ pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: 
         expectation,
         impact: impact::impact(evidence, &checks),
         flow: impact::flow(evidence, &checks),
+        pictures: figures::pictures(evidence),
         metrics: figures::metrics(evidence),
         recommendations: summary::recommendations(&checks, &findings),
         not_checked,

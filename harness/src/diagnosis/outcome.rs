@@ -31,7 +31,9 @@ pub fn counts_as(report: &Report) -> Status {
         Expectation::None => report.verdict.status,
         Expectation::Met { .. } => Status::Pass,
         // a run that could not be judged is not a failure of the expectation
-        Expectation::Unmet { .. } if report.verdict.status == Status::Unknown => Status::Unknown,
+        Expectation::Unmet { .. } if matches!(report.verdict.status, Status::Unknown | Status::Skip) => {
+            report.verdict.status
+        }
         Expectation::Unmet { .. } => Status::Fail,
     }
 }

@@ -17,6 +17,9 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         return Verdict { status: Status::Unknown, sentence };
     }
     let status = worst(checks.iter());
+    if let ([only], Status::Skip) = (checks, status) {
+        return Verdict { status, sentence: format!("skipped: {}", only.message) };
+    }
     let first = |wanted: Status| checks.iter().find(|c| c.status == wanted && c.caused_by.is_none());
     let others = |wanted: Status| {
         let count = checks.iter().filter(|c| c.status == wanted).count().saturating_sub(1);

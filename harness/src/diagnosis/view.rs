@@ -223,6 +223,16 @@ impl<'a> View<'a> {
         .map(|(line, (fault, why))| (line, fault, why))
     }
 
+    /// Why nothing was run: a client wants a browser, and there is none.
+    pub fn no_browser(&self) -> Option<(usize, String)> {
+        self.first(|o| match o {
+            Observation::NoBrowser { process, why, remedy } => {
+                Some(format!("{process} wants a browser: {why}; {remedy}"))
+            }
+            _ => None,
+        })
+    }
+
     /// Where the server was told to listen, an address each.
     pub fn asked(&self) -> Vec<(usize, ListenerKind, SocketAddr)> {
         let asked = self.seen(|o| match o {

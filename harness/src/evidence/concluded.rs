@@ -390,6 +390,9 @@ pub struct Report {
     pub follow_ups: Vec<Asked>,
     /// Everything cited.
     pub evidence: Vec<EvidenceItem>,
+    /// Pictures of what people saw, files of the scenario's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<Shown>,
     /// By component.
     pub impact: Vec<Impact>,
     /// Who was connected to whom.
@@ -406,6 +409,15 @@ pub struct Report {
     pub environment: Environment,
     /// Commands.
     pub reproduce: Vec<String>,
+}
+
+/// A picture of what a person saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shown {
+    /// What it shows.
+    pub caption: String,
+    /// Path inside the scenario's folder.
+    pub path: String,
 }
 
 /// One scenario of a run, all its repeats together.

@@ -49,7 +49,42 @@ pub enum Fault {
         after: Option<Millis>,
     },
     /// The harness, as a careless launcher would, ends the server and starts the clients nevertheless.
-    EndServer {},
+    EndServer {
+        /// It ends only when this browser has loaded its page, before it joins.
+        #[serde(default)]
+        after_page_of: Option<String>,
+    },
+    /// The harness ends the server during the call and starts it again, on the same ports.
+    RestartServer {
+        /// So long after the clients have joined.
+        after: Millis,
+        /// How long nobody serves.
+        down: Millis,
+    },
+    /// A browser gets the page with this Content-Security-Policy instead of the server's, as from a proxy in front.
+    PagePolicy {
+        /// The client's name.
+        client: String,
+        /// The whole policy.
+        policy: String,
+    },
+    /// A browser opens the page by this name, which leads to the server.
+    HostName {
+        /// The client's name.
+        client: String,
+        /// A name that exists nowhere else.
+        name: String,
+    },
+    /// A browser's person says no when the page asks for microphone and camera.
+    DenyCapture {
+        /// The client's name.
+        client: String,
+    },
+    /// A browser lets no page sound before somebody touches it, and nobody does.
+    LockAutoplay {
+        /// The client's name.
+        client: String,
+    },
     /// A program is stopped for a while, again and again during the call.
     Pause {
         /// `server` or a client's name.
@@ -86,10 +121,38 @@ impl Fault {
             Self::BlockLog {} => "block_log",
             Self::LimitDescriptors { .. } => "limit_descriptors",
             Self::Signal { .. } => "signal",
-            Self::EndServer {} => "end_server",
+            Self::EndServer { .. } => "end_server",
+            Self::RestartServer { .. } => "restart_server",
+            Self::PagePolicy { .. } => "page_policy",
+            Self::HostName { .. } => "host_name",
+            Self::DenyCapture { .. } => "deny_capture",
+            Self::LockAutoplay { .. } => "lock_autoplay",
             Self::Pause { .. } => "pause",
             Self::Stall { .. } => "stall",
             Self::Sabotage { .. } => "sabotage",
+        }
+    }
+
+    /// The browser that it is about, if it is about one.
+    pub fn browser(&self) -> Option<&str> {
+        match self {
+            Self::PagePolicy { client, .. }
+            | Self::HostName { client, .. }
+            | Self::DenyCapture { client }
+            | Self::LockAutoplay { client }
+            | Self::EndServer { after_page_of: Some(client) } => Some(client),
+            Self::HoldPort { .. }
+            | Self::ExhaustPorts { .. }
+            | Self::DisableIpv6 {}
+            | Self::DropNetBind {}
+            | Self::BlockLog {}
+            | Self::LimitDescriptors { .. }
+            | Self::Signal { .. }
+            | Self::EndServer { after_page_of: None }
+            | Self::RestartServer { .. }
+            | Self::Pause { .. }
+            | Self::Stall { .. }
+            | Self::Sabotage { .. } => None,
         }
     }
 }

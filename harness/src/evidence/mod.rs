@@ -17,7 +17,7 @@ pub mod plan;
 pub use concluded::{
     Asked, Check, Confidence, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Finding, Fix, FixKind, Horizon,
     Hypothesis, HypothesisState, Impact, Layer, Link, Metric, NotChecked, Recommendation, Report, RunReport,
-    ScenarioSummary, Side, Status, TimelineEntry, Verdict,
+    ScenarioSummary, Shown, Side, Status, TimelineEntry, Verdict,
 };
 pub use fault::{Fault, Hold, Millis};
 pub use follow_up::{Answer, Held, ProcessState, Question};
@@ -25,7 +25,7 @@ pub use ledger::Ledger;
 pub use observed::{
     BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
 };
-pub use plan::{ClientPlan, Limits, NO_CAUSE, Network, Plan, ServerPlan};
+pub use plan::{Action, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ServerPlan, Step};
 
 /// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.
-pub const SCHEMA_VERSION: &str = "1.1";
+pub const SCHEMA_VERSION: &str = "1.2";

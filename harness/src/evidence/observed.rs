@@ -164,6 +164,12 @@ pub enum Observation {
     SocketTable { moment: String, source: TableSource, rows: Vec<SocketRow>, error: Option<String> },
     /// Where a listener of the server was told to listen.
     Asked { listener: ListenerKind, addresses: Vec<SocketAddr> },
+    /// The harness ended the server and started it again, as `again`.
+    Restarted { process: String, again: String, pid: u32, ended_ns: u64, ready_ns: u64 },
+    /// A client was made to do something.
+    Step { client: String, did: String },
+    /// A client of this kind cannot be run here.
+    NoBrowser { process: String, why: String, remedy: String },
     /// The answer to a question of the diagnosis.
     FollowUp { question: Question, because: String, answer: Answer, took_us: u64 },
     /// A fault was set up or happened. For readers; the diagnosis does not look at it.

@@ -32,6 +32,9 @@ pub struct Plan {
     pub server: ServerPlan,
     /// The clients, in the order of their start.
     pub clients: Vec<ClientPlan>,
+    /// What clients are made to do during the call.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// When a measured figure is a failure.
     pub limits: Limits,
     /// What is broken on purpose. The diagnosis does not look here: it is asked what happened, not what was planned.
@@ -89,11 +92,48 @@ pub struct ServerPlan {
     pub args: Vec<String>,
 }
 
+/// What a client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientKind {
+    /// `sidetone client`.
+    #[default]
+    Terminal,
+    /// A browser that opens the server's page, driven by the harness.
+    Browser,
+}
+
+/// Something that a client does so long after all have joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// When.
+    pub after: Millis,
+    /// Which client.
+    pub client: String,
+    /// What.
+    #[serde(rename = "do")]
+    pub action: Action,
+}
+
+/// What a client can be made to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Mute its microphone, or give it back.
+    Mute,
+    /// Say the next of its lines.
+    Say,
+}
+
 /// A client to launch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientPlan {
     /// Name in the room.
     pub name: String,
+    /// What it is.
+    #[serde(default)]
+    pub kind: ClientKind,
     /// How it connects.
     pub transport: Transport,
     /// Over which family.
@@ -111,6 +151,9 @@ pub struct ClientPlan {
     pub hears: Vec<String>,
     /// Names of those whose pictures it must see.
     pub sees: Vec<String>,
+    /// Chat lines that it says by steps, and that all others must get.
+    #[serde(default)]
+    pub says: Vec<String>,
     /// Further arguments.
     pub args: Vec<String>,
 }

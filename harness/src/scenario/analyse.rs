@@ -11,6 +11,10 @@ use std::{ops::Range, path::Path};
 const AUDIBLE: f32 = 0.001;
 /// Left out after the first sound: codecs and buffers settle.
 const SETTLE: usize = SAMPLE_RATE as usize / 5;
+/// A tone is measured over such pieces: half a second.
+const WINDOW: usize = SAMPLE_RATE as usize / 2;
+/// A piece whose level is further off the typical one holds a pause.
+const STEADY_DB: f64 = 1.0;
 /// A frame of speech is judged as a whole: 20 ms.
 const FRAME: usize = SAMPLE_RATE as usize / 50;
 /// Silence this long (80 ms) separates two talk spurts.
@@ -49,7 +53,7 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     let first = samples.iter().position(audible).unwrap_or(samples.len());
     let last = samples.iter().rposition(audible).map_or(0, |i| i + 1);
     let part = samples.get(first + SETTLE..last).unwrap_or_default();
-    let tones = plan.clients.iter().filter_map(tone_of).map(|hz| ToneLevel { hz, db: floor(meter::tone_db(part, hz)) });
+    let tones = plan.clients.iter().filter_map(tone_of).map(|hz| ToneLevel { hz, db: floor(tone_db(part, hz)) });
     seen.push(Observation::Recording {
         process: client.name.clone(),
         path: path.clone(),
@@ -64,6 +68,21 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
         let (process, of, delay_spread_ms) = (client.name.clone(), other.name.clone(), Some(delay_spread_ms));
         seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms, delay_spread_ms });
     }
+}
+
+/// Level of a tone: the mean power over those half seconds that have sound throughout. A pause, as when a server is started
+/// again, neither thins the tone out nor spreads its neighbours over the spectrum.
+fn tone_db(part: &[f32], hz: f64) -> f64 {
+    let windows: Vec<&[f32]> = part.chunks_exact(WINDOW).collect();
+    let mut levels: Vec<f64> = windows.iter().map(|w| meter::rms_db(w)).collect();
+    levels.sort_by(f64::total_cmp);
+    let Some(typical) = levels.get(levels.len() / 2) else { return meter::tone_db(part, hz) };
+    let whole: Vec<f64> = windows
+        .iter()
+        .filter(|w| (meter::rms_db(w) - typical).abs() < STEADY_DB)
+        .map(|w| 10_f64.powf(meter::tone_db(w, hz) / 10.0))
+        .collect();
+    10.0 * (whole.iter().sum::<f64>() / whole.len().max(1) as f64).log10()
 }
 
 /// JSON knows no infinity: silence is -200 dB.
@@ -266,6 +285,16 @@ mod tests {
         let cut = [&pause[..4_800], &words[..24_000], &words[24_480..48_000], &pause, &words[48_000..]].concat();
         let seen = align(&sent, &cut);
         assert!(seen.correlation < 0.85, "{}", seen.correlation);
+    }
+
+    #[test]
+    fn a_pause_in_a_tone_changes_neither_its_level_nor_that_of_its_neighbours() {
+        let mut samples = vec![0.0; 6 * 48_000];
+        sidetone::audio::Tone::new(440.0, 0.1).fill(&mut samples[..100_000]);
+        sidetone::audio::Tone::new(440.0, 0.1).fill(&mut samples[130_011..]);
+        assert!((tone_db(&samples, 440.0) + 20.0).abs() < 0.1, "{}", tone_db(&samples, 440.0));
+        assert!(tone_db(&samples, 660.0) < -100.0, "{}", tone_db(&samples, 660.0));
+        assert!((tone_db(&samples[..20_000], 440.0) + 20.0).abs() < 0.1, "shorter than a piece");
     }
 
     #[test]

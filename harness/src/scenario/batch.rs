@@ -69,6 +69,8 @@ pub struct Batch {
     pub sidetone: PathBuf,
     /// A `sidetone` that can misbehave on purpose, for the scenarios that need one.
     pub saboteur: Option<PathBuf>,
+    /// The browser for clients of that kind, or why there is none.
+    pub browser: Result<PathBuf, String>,
     /// What it says of its version, if it could be asked.
     pub sidetone_version: Option<String>,
     /// This binary.
@@ -259,6 +261,7 @@ impl Batch {
             info,
             sidetone: self.sidetone.clone(),
             saboteur: self.saboteur.clone(),
+            browser: self.browser.clone(),
             harness: self.harness.clone(),
             folder: folder_of_run,
             without_network: None,

@@ -2,7 +2,7 @@
 
 use super::shipped;
 use super::valid::check;
-use crate::evidence::{ClientPlan, Fault, Limits, Millis, Network, Plan, ServerPlan, Status};
+use crate::evidence::{ClientKind, ClientPlan, Fault, Limits, Millis, Network, Plan, ServerPlan, Status, Step};
 use serde::Deserialize;
 use sidetone::event::{Family, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -68,6 +68,8 @@ struct Raw {
     server: RawServer,
     #[serde(default, rename = "client")]
     clients: Vec<RawClient>,
+    #[serde(default, rename = "step")]
+    steps: Vec<Step>,
     #[serde(default)]
     limits: Limits,
     #[serde(default, rename = "fault")]
@@ -107,7 +109,10 @@ impl Default for RawServer {
 #[serde(deny_unknown_fields)]
 struct RawClient {
     name: String,
-    transport: Transport,
+    #[serde(default)]
+    kind: ClientKind,
+    /// A browser has but one.
+    transport: Option<Transport>,
     family: Family,
     #[serde(default = "none")]
     mic: String,
@@ -122,7 +127,35 @@ struct RawClient {
     #[serde(default)]
     sees: Vec<String>,
     #[serde(default)]
+    says: Vec<String>,
+    #[serde(default)]
     args: Vec<String>,
+}
+
+impl RawClient {
+    fn plan(self) -> Result<ClientPlan, String> {
+        let transport = match (self.kind, self.transport) {
+            (_, Some(transport)) => transport,
+            (ClientKind::Browser, None) => Transport::WebSocket,
+            (ClientKind::Terminal, None) => {
+                return Err(format!("client {:?}: transport is missing: \"tcp\" or \"websocket\"", self.name));
+            }
+        };
+        Ok(ClientPlan {
+            name: self.name,
+            kind: self.kind,
+            transport,
+            family: self.family,
+            mic: self.mic,
+            video: self.video,
+            after: self.after,
+            snapshot: self.snapshot,
+            hears: self.hears,
+            sees: self.sees,
+            says: self.says,
+            args: self.args,
+        })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -275,18 +308,7 @@ impl Raw {
         let duration = |key: &str, text: &str| {
             sidetone::clock::parse_duration(text).map(sidetone::clock::millis).map_err(|e| format!("{key}: {e}"))
         };
-        let clients = self.clients.into_iter().map(|c| ClientPlan {
-            name: c.name,
-            transport: c.transport,
-            family: c.family,
-            mic: c.mic,
-            video: c.video,
-            after: c.after,
-            snapshot: c.snapshot,
-            hears: c.hears,
-            sees: c.sees,
-            args: c.args,
-        });
+        let clients: Result<Vec<_>, String> = self.clients.into_iter().map(RawClient::plan).collect();
         Ok(Plan {
             title: if self.title.is_empty() { self.name.clone() } else { self.title },
             scenario: self.name,
@@ -303,7 +325,8 @@ impl Raw {
                 mdns: self.server.mdns,
                 args: self.server.args,
             },
-            clients: clients.collect(),
+            clients: clients?,
+            steps: self.steps,
             limits: self.limits,
             faults: self.faults,
             expected_cause: self.expect.cause,

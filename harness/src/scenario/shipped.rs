@@ -7,7 +7,7 @@ macro_rules! scenarios {
 }
 
 /// Calls that must be well: name and text of each, in the order of `run --list`.
-pub const CALLS: &[(&str, &str)] = scenarios!["call", "call-speech"];
+pub const CALLS: &[(&str, &str)] = scenarios!["call", "call-speech", "call-browser"];
 
 /// What is broken on purpose, with the cause that must be found. Together they are the group [`FAULTS_NAME`].
 pub const FAULTS: &[(&str, &str)] = scenarios![
@@ -38,6 +38,12 @@ pub const FAULTS: &[(&str, &str)] = scenarios![
     "late-data",
     "late-callback",
     "receive-only-client",
+    "browser-page-policy",
+    "browser-wrong-origin",
+    "browser-websocket-refused",
+    "browser-insecure-origin",
+    "browser-permission-denied",
+    "browser-autoplay-locked",
 ];
 
 /// All of [`FAULTS`], where a scenario is named.

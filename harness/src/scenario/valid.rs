@@ -2,8 +2,8 @@
 
 use super::file::nearest;
 use crate::cause;
-use crate::evidence::{Fault, Millis, NO_CAUSE, Network, Plan};
-use sidetone::event::ListenerKind;
+use crate::evidence::{ClientKind, Fault, Millis, NO_CAUSE, Network, Plan};
+use sidetone::event::{ListenerKind, Transport};
 
 /// The shortest call that says anything about its sound.
 const SHORTEST_CALL_MS: u64 = 1_000;
@@ -34,6 +34,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
     }
     long_enough(plan)?;
     faults(plan)?;
+    steps(plan)?;
     expectation(plan)?;
     if !plan.server.launch && (plan.server.port == 0 || plan.server.websocket_port == 0) {
         return Err(
@@ -58,6 +59,9 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
             }
         }
         let bad = |e: String| format!("client {:?}: {e}", client.name);
+        if client.kind == ClientKind::Browser && (client.transport != Transport::WebSocket || client.snapshot) {
+            return Err(bad("a browser comes over the websocket transport and takes no snapshot".to_owned()));
+        }
         client.mic.parse::<sidetone::device::MicrophoneSpec>().map_err(bad)?;
         client.video.parse::<sidetone::device::CameraSpec>().map_err(bad)?;
     }
@@ -110,13 +114,42 @@ fn faults(plan: &Plan) -> Result<(), String> {
             Fault::HoldPort { on, .. } if on.is_empty() => {
                 return Err(format!("fault {kind}: on = []: at least one address, for instance [\"127.0.0.1\"]"));
             }
+            Fault::RestartServer { after, down } if after.0 + down.0 >= plan.duration_ms => {
+                let whole = plan.duration_ms;
+                return Err(format!(
+                    "fault {kind}: after and down together must be less than the duration, {whole} ms"
+                ));
+            }
+            Fault::EndServer { after_page_of: Some(client) }
+            | Fault::PagePolicy { client, .. }
+            | Fault::HostName { client, .. }
+            | Fault::DenyCapture { client }
+            | Fault::LockAutoplay { client } => {
+                let browsers = plan.clients.iter().filter(|c| c.kind == ClientKind::Browser);
+                known(kind, client, &browsers.map(|c| c.name.as_str()).collect::<Vec<_>>())
+                    .map_err(|e| format!("{e} among the clients of kind \"browser\""))?;
+            }
             Fault::HoldPort { .. }
+            | Fault::RestartServer { .. }
             | Fault::DisableIpv6 {}
             | Fault::DropNetBind {}
             | Fault::BlockLog {}
             | Fault::LimitDescriptors { .. }
-            | Fault::EndServer {}
+            | Fault::EndServer { after_page_of: None }
             | Fault::Sabotage { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether each step can be done.
+fn steps(plan: &Plan) -> Result<(), String> {
+    for step in &plan.steps {
+        if !plan.clients.iter().any(|c| c.name == step.client) {
+            return Err(format!("step: there is no client {:?}", step.client));
+        }
+        if step.after.0 >= plan.duration_ms {
+            return Err(format!("step: after must be less than the duration, {} ms", plan.duration_ms));
         }
     }
     Ok(())

@@ -45,6 +45,12 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::FollowUp { question, because, answer, took_us } => {
             (HARNESS, format!("{question} {answer} (asked because of: {because}; {})", us(*took_us)))
         }
+        O::Restarted { process, again, pid, ended_ns, ready_ns } => {
+            let away = ready_ns.saturating_sub(*ended_ns) / 1_000_000;
+            (HARNESS, format!("{process} was started again as {again} (pid {pid}); nobody served for {away} ms"))
+        }
+        O::Step { client, did } => (client, did.clone()),
+        O::NoBrowser { process, why, remedy } => (process, format!("cannot be run: {why}; {remedy}")),
         O::FaultInjected { fault, what } => (HARNESS, format!("fault {fault}: {what}")),
         O::FaultMissed { fault, why } => (HARNESS, format!("fault {fault} is not there: {why}")),
         O::Resolved { target, addresses, error, took_us } => {

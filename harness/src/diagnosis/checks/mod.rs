@@ -3,6 +3,7 @@
 //! To add one: a function in the file of its layer, a line in [`CHECKS`], a test with evidence that fails it.
 
 pub(super) mod bind;
+pub(super) mod browser;
 mod connect;
 mod discovery;
 mod log;
@@ -11,6 +12,7 @@ pub(super) mod picture;
 pub(super) mod playback;
 mod process;
 mod resource;
+pub(super) mod room;
 
 use super::view::{SERVER, View};
 use crate::evidence::{Check, Status};
@@ -34,6 +36,7 @@ pub const CHECKS: &[CheckDef] = &[
         run: bind::self_test,
     },
     CheckDef { id: "harness.fault", about: "what a scenario breaks on purpose was broken", run: process::fault },
+    CheckDef { id: "harness.browser", about: "a browser is there, where one is wanted", run: process::browser },
     CheckDef { id: "harness.complete", about: "the run was not cut short", run: process::complete },
     CheckDef {
         id: "process.started",
@@ -58,6 +61,9 @@ pub const CHECKS: &[CheckDef] = &[
     CheckDef { id: "dns.resolve", about: "the target's name has addresses", run: connect::resolve },
     CheckDef { id: "tcp.connect", about: "each listener completes a connection", run: connect::connect },
     CheckDef { id: "http.health", about: "/healthz answers 200, not degraded", run: connect::health },
+    CheckDef { id: "http.page", about: "each browser loads the page, whole and small", run: browser::page },
+    CheckDef { id: "http.policy", about: "no policy keeps a page from what it needs", run: browser::policy },
+    CheckDef { id: "websocket.upgrade", about: "each page opens its WebSocket", run: browser::upgrade },
     CheckDef { id: "session.hello", about: "each accept loop answers a hello", run: connect::hello },
     CheckDef {
         id: "session.joined",
@@ -65,6 +71,16 @@ pub const CHECKS: &[CheckDef] = &[
         run: connect::joined,
     },
     CheckDef { id: "session.stayed", about: "no connection was lost or refused or malformed", run: connect::stayed },
+    CheckDef { id: "session.chat", about: "what is said in the chat reaches all others", run: room::chat },
+    CheckDef { id: "session.mute", about: "all others see who is muted", run: room::mute },
+    CheckDef {
+        id: "session.resumed",
+        about: "all come back by themselves after the server is started again",
+        run: room::resumed,
+    },
+    CheckDef { id: "media.capture", about: "each page gets its microphone", run: browser::capture },
+    CheckDef { id: "media.audio_context", about: "each page can sound", run: browser::context },
+    CheckDef { id: "media.analyser", about: "each page's analyser hears what it plays", run: browser::analyser },
     CheckDef { id: "media.mixer", about: "the mixer ticks at its rate", run: playback::mixer },
     CheckDef { id: "media.sends", about: "each who is to be heard sends sound", run: media::sends },
     CheckDef { id: "media.hears", about: "each hears the others' tones and not its own", run: media::hears },
@@ -84,6 +100,7 @@ pub const CHECKS: &[CheckDef] = &[
     },
     CheckDef { id: "resource.memory", about: "memory did not grow much", run: resource::memory },
     CheckDef { id: "log.structured", about: "every line of the event logs is an event", run: log::structured },
+    CheckDef { id: "log.page", about: "no script of a page fails", run: browser::scripts },
     CheckDef { id: "log.no_errors", about: "no event of level ERROR", run: log::no_errors },
 ];
 

@@ -1,7 +1,7 @@
 //! Mixing and playback: in time, without gaps, without made-up sound.
 
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
+use crate::evidence::{Check, ClientKind, ClientPlan, EvidenceId, Layer, Observation, Side};
 use serde_json::Value;
 use sidetone::event::{Event, UnderrunCause};
 
@@ -268,7 +268,8 @@ pub(super) fn filling(view: &mut View<'_>) -> Vec<Check> {
 /// The speaker asked at its rate.
 pub(super) fn callbacks(view: &mut View<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    for client in listeners(view) {
+    // a browser has a pace of its own, which `media.audio_context` and what it plays tell better
+    for client in listeners(view).into_iter().filter(|c| c.kind == ClientKind::Terminal) {
         let title = format!("{}'s speaker asks 100 times a second", client.name);
         let check = draft(format!("media.callbacks/{}", client.name), Layer::Media, Side::Client, title);
         let Some((line, _, whole)) = stats(view, &client.name) else {

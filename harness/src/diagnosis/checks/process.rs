@@ -39,6 +39,12 @@ pub(super) fn fault(view: &mut View<'_>) -> Vec<Check> {
     vec![check.pass(told.join("; "), ids)]
 }
 
+/// There is a browser for those who are to come with one. If not, nothing was run.
+pub(super) fn browser(view: &mut View<'_>) -> Vec<Check> {
+    let Some((_, why)) = view.no_browser() else { return vec![] };
+    vec![draft("harness.browser", Layer::Harness, Side::Harness, "a browser is installed").skip(why)]
+}
+
 /// Every program was started and the server got ready.
 pub(super) fn started(view: &mut View<'_>) -> Vec<Check> {
     let mut checks = Vec::new();

@@ -1,12 +1,13 @@
 //! The rules: each names one cause from checks and evidence. A const table; what a rule explains is marked `caused_by`.
 //!
 //! * `process`: programs that are stopped, killed, crashed, or wait; `bind`: listeners that are missing;
-//! * `connect`: refusals; `resource`: descriptors, disk; `log`: claims that are not so;
+//! * `browser`: what keeps a page from its WebSocket, microphone, sound; `connect`: refusals; `resource`: descriptors, disk; `log`: claims that are not so;
 //! * `media`, `senders`, `playout`: sound and pictures lost in the server, never sent, or late.
 //!
 //! To add one: an entry in [`crate::cause`], a function here, a line in a table, a scenario or a saved evidence that proves it.
 
 mod bind;
+mod browser;
 mod connect;
 mod log;
 mod media;
@@ -30,8 +31,16 @@ type Found = (Finding, Vec<String>);
 /// Before the listeners, in the order in which one explains the other: what a machine lacks, what a process does.
 const BEFORE: &[&[Rule]] = &[resource::RULES, process::RULES];
 /// After the listeners: what the server holds, what it says, what people hear.
-const AFTER: &[&[Rule]] =
-    &[resource::LIMITS, log::RULES, connect::RULES, resource::LEAKS, senders::RULES, media::RULES, playout::RULES];
+const AFTER: &[&[Rule]] = &[
+    resource::LIMITS,
+    log::RULES,
+    browser::RULES,
+    connect::RULES,
+    resource::LEAKS,
+    senders::RULES,
+    media::RULES,
+    playout::RULES,
+];
 
 /// Applies every rule; marks the checks that are explained.
 pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {

@@ -1,8 +1,9 @@
-//! Figures: sound, pictures and mixer by participant, then the rest.
+//! Pictures; figures: sound, pictures and mixer by participant, then the rest.
 
 use super::super::figures;
 use super::escape::{code, text};
 use super::table::Table;
+use super::view::View;
 use crate::evidence::{Metric, Report};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,13 @@ pub(super) fn section(report: &Report) -> Option<String> {
     let media = kinds.iter().zip(KINDS).filter_map(|(grid, (_, title))| by_participant(title, grid));
     let parts: Vec<_> = media.chain(other.finish()).collect();
     (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
+/// Pictures of what people saw.
+pub(super) fn pictures(view: &View<'_>) -> Option<String> {
+    let shown = view.report.pictures.iter().map(|p| format!("![{}]({})", text(&p.caption), view.artefact(&p.path)));
+    let lines: Vec<_> = shown.collect();
+    (!lines.is_empty()).then(|| lines.join("\n\n"))
 }
 
 fn by_participant(title: &str, grid: &Grid<'_>) -> Option<String> {

@@ -17,7 +17,7 @@ pub(super) fn document(run: &RunReport, summary: Option<&ScenarioSummary>, repor
     let mut parts = vec![verdict(if repeated { &run.verdict } else { &report.verdict })];
     parts.extend(expectation(&report.expectation, report.verdict.status));
     parts.push(facts(run, &view));
-    let sections: [(&str, Option<String>); 18] = [
+    let sections: [(&str, Option<String>); 19] = [
         ("Summary", Some(summary_of(&view))),
         ("Over all repeats", summary.and_then(repeats)),
         ("Root cause", cause::section(&view)),
@@ -29,6 +29,7 @@ pub(super) fn document(run: &RunReport, summary: Option<&ScenarioSummary>, repor
         ("Harness", side(&view, Side::Harness)),
         ("Impact", impact(report)),
         ("Connectivity", flow::section(&report.flow)),
+        ("What people saw", media::pictures(&view)),
         ("Figures", media::section(report)),
         ("Timeline", timeline::section(&report.timeline)),
         ("How to reproduce", closing::reproduce(report)),

@@ -48,6 +48,11 @@ impl<'a> View<'a> {
         format!("[{}]({}{})", up_to(source, 120), self.folder, path(file.trim_start_matches('/')))
     }
 
+    /// Where an artefact is.
+    pub(super) fn artefact(&self, file: &str) -> String {
+        format!("{}{}", self.folder, path(file.trim_start_matches('/')))
+    }
+
     /// A link to a place of the document that holds this report.
     pub(super) fn to(&self, words: &str, anchor: &str) -> String {
         format!("[{words}]({}#{anchor})", self.document)

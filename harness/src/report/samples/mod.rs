@@ -101,6 +101,7 @@ fn empty(scenario: &str, title: &str, status: Status, sentence: &str) -> Report 
         metrics: BTreeMap::new(),
         not_checked: vec![],
         recommendations: vec![],
+        pictures: vec![],
         environment: Environment::default(),
         reproduce: vec![format!("sidetone-harness run {scenario} --seed 7460123456789")],
     }

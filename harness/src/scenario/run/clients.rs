@@ -1,12 +1,14 @@
 //! The clients: where they are sent, their start, the call, their end.
 
 use super::server::reachable;
-use super::{Run, SERVER, STEP};
-use crate::clock::monotonic_ns;
-use crate::evidence::{ClientPlan, Observation};
+use super::{AGAIN, Child, Run, SERVER, STEP};
+use crate::clock::{monotonic_ns, now_rfc3339};
+use crate::evidence::{Action, ClientKind, ClientPlan, Observation, Observed, Step};
 use crate::launch::{Restrict, Stream, resources};
+use nix::sys::signal::Signal;
 use sidetone::event::{Event, Family, ListenerKind, Record, Transport};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,7 +33,7 @@ impl Run {
         }
     }
 
-    fn client_args(&self, client: &ClientPlan) -> Result<Vec<String>, String> {
+    fn client_args(&mut self, client: &ClientPlan) -> Result<Vec<String>, String> {
         let scheme = match client.transport {
             Transport::Tcp => "tcp",
             Transport::WebSocket => "ws",
@@ -39,7 +41,11 @@ impl Run {
         let address = self.injected.way_of(&client.name).map_or_else(|| self.target(client), Ok)?;
         let file = |kind: &str| self.setup.folder.join(format!("{}.{kind}", client.name)).display().to_string();
         let target = format!("{scheme}://{address}");
-        let mut args = vec!["client".to_owned(), target, "--name".to_owned(), client.name.clone()];
+        let command = match client.kind {
+            ClientKind::Terminal => "client",
+            ClientKind::Browser => "browser",
+        };
+        let mut args = vec![command.to_owned(), target, "--name".to_owned(), client.name.clone()];
         args.extend(["--mic", &client.mic, "--video", &client.video, "--stats", "json"].map(String::from));
         args.extend(["--speaker".to_owned(), format!("wav:{}", file("wav"))]);
         args.extend(["--save-pictures".to_owned(), file("pictures")]);
@@ -52,6 +58,12 @@ impl Run {
                 let patience = self.setup.plan.duration_ms.max(2_000);
                 args.extend(["--timeout".to_owned(), format!("{patience}ms")]);
             }
+        }
+        args.extend(client.says.iter().flat_map(|line| ["--say".to_owned(), line.clone()]));
+        if let (ClientKind::Browser, Ok(browser)) = (client.kind, &self.setup.browser) {
+            args.extend(["--browser".to_owned(), browser.display().to_string()]);
+            args.extend(["--screenshots".to_owned(), self.setup.folder.display().to_string()]);
+            args.extend(self.browser_args(&client.name));
         }
         args.extend(client.args.iter().cloned());
         Ok(args)
@@ -70,7 +82,13 @@ impl Run {
             }
             match self.client_args(&client) {
                 Ok(args) => {
-                    if !self.launch(&client.name, args, Restrict::default()).await {
+                    let program = match (client.kind, &self.setup.browser) {
+                        (ClientKind::Browser, Ok(_)) => self.setup.harness.clone(),
+                        _ => self.setup.sidetone.clone(),
+                    };
+                    if !self.launch(&client.name, program, args, Restrict::default()).await
+                        || !self.break_after_page(&client.name).await
+                    {
                         return false;
                     }
                 }
@@ -86,7 +104,7 @@ impl Run {
     /// in its own checks, and the call of the others is still worth watching.
     async fn joined(&self) -> bool {
         let patience = self.patience();
-        let clients = self.children.iter().filter(|(name, _)| *name != SERVER);
+        let clients = self.children.iter().filter(|(name, _)| ![SERVER, AGAIN].contains(&name.as_str()));
         let waits = clients.map(|(_, child)| async {
             let line = child.process.wait_for_line(Stream::Stderr, |line| settled(line).is_some(), patience).await;
             line.is_ok_and(|line| settled(&line.text) == Some(true))
@@ -99,17 +117,14 @@ impl Run {
         let began = monotonic_ns();
         let before = self.pressure();
         let duration = Duration::from_millis(self.setup.plan.duration_ms);
-        let snapshots: Vec<_> = self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
-        {
-            let (children, injected) = (&self.children, &mut self.injected);
-            let talking = children.iter().filter(|(name, _)| !snapshots.contains(name));
-            let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.ended())).collect();
-            let breaking = injected.during_call(&self.setup.plan.faults, children);
-            tokio::select! {
-                () = first(ends) => {}
-                () = tokio::time::sleep(duration) => {}
-                never = breaking => match never {},
+        match self.restart_at() {
+            Some((after, down)) => {
+                self.watch(Duration::ZERO, after).await;
+                self.restart_server(down).await;
+                let passed = Duration::from_nanos(monotonic_ns() - began);
+                self.watch(passed, duration.saturating_sub(passed)).await;
             }
+            None => self.watch(Duration::ZERO, duration).await,
         }
         let after = self.pressure();
         self.observed_ms = (monotonic_ns() - began) / 1_000_000;
@@ -122,6 +137,26 @@ impl Run {
         for (fault, what) in self.injected.told() {
             self.see(Observation::FaultInjected { fault, what });
         }
+    }
+
+    /// A part of the call, which is `passed` old; ends early if a process that should talk ends. Steps and faults of this part happen.
+    async fn watch(&mut self, passed: Duration, duration: Duration) {
+        let snapshots: Vec<_> = self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
+        let mut stepped = Vec::new();
+        {
+            let (children, injected) = (&self.children, &mut self.injected);
+            let talking = children.iter().filter(|(name, _)| !snapshots.contains(name));
+            let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.ended())).collect();
+            let breaking = injected.during_call(&self.setup.plan.faults, children);
+            let stepping = steps(&self.setup.plan.steps, passed, duration, children, &mut stepped);
+            tokio::select! {
+                () = first(ends) => {}
+                () = tokio::time::sleep(duration) => {}
+                never = breaking => match never {},
+                never = stepping => match never {},
+            }
+        }
+        self.observed.extend(stepped);
     }
 
     fn pressure(&self) -> (Option<u64>, BTreeMap<String, u64>) {
@@ -153,6 +188,33 @@ fn settled(line: &str) -> Option<bool> {
         Event::ClientConnectFailed { .. } | Event::ClientRefused { .. } => Some(false),
         _ => None,
     }
+}
+
+/// Makes clients do what the plan wants of this part of the call; writes down what was done.
+async fn steps(
+    steps: &[Step],
+    passed: Duration,
+    duration: Duration,
+    children: &BTreeMap<String, Child>,
+    done: &mut Vec<Observed>,
+) -> Infallible {
+    let within = |step: &&Step| (passed..passed + duration).contains(&step.after.duration());
+    let mut due: Vec<_> = steps.iter().filter(within).collect();
+    due.sort_by_key(|step| step.after);
+    let began_ns = monotonic_ns();
+    for step in due {
+        let gone = Duration::from_nanos(monotonic_ns() - began_ns);
+        tokio::time::sleep(step.after.duration().saturating_sub(passed + gone)).await;
+        let Some(child) = children.get(&step.client) else { continue };
+        let did = match step.action {
+            Action::Mute => child.process.signal(Signal::SIGUSR1).map(|()| "its microphone is switched (SIGUSR1)"),
+            Action::Say => child.process.signal(Signal::SIGUSR2).map(|()| "it says its next line (SIGUSR2)"),
+        };
+        let did = did.map_or_else(|e| format!("nothing: {e}"), str::to_owned);
+        let what = Observation::Step { client: step.client.clone(), did };
+        done.push(Observed { time: now_rfc3339(), monotonic_ns: monotonic_ns(), what });
+    }
+    std::future::pending().await
 }
 
 /// Resolves with the first of them; never, if there is none.

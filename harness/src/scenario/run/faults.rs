@@ -7,7 +7,7 @@ use crate::evidence::{ClientPlan, Fault, Observation};
 use crate::fault::hold::{self, Claim, Holder};
 use crate::fault::stall::Way;
 use crate::fault::{descriptors, fifo, ipv6, pause};
-use crate::launch::{Restrict, resources};
+use crate::launch::{Restrict, Stream, resources};
 use nix::sys::signal::Signal;
 use sidetone::event::ListenerKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,7 +246,7 @@ impl Run {
                     Ok(what) => self.injected(&fault, what),
                     Err(why) => return self.missed(fault.kind(), why),
                 },
-                (Fault::EndServer {}, Some(_)) => {
+                (Fault::EndServer { after_page_of: None }, Some(_)) => {
                     self.signal(SERVER, "the launcher ends the server although clients are still to come");
                     self.wait_for_exit(SERVER, super::STEP).await;
                     self.injected(&fault, "the server has ended, the clients come nevertheless".to_owned());
@@ -291,7 +291,12 @@ impl Run {
                 let bound = bound.iter().find(|a| a.port() < PRIVILEGED)?;
                 Some(format!("{bound} can be bound by anybody here (ip_unprivileged_port_start)"))
             }
-            Fault::LimitDescriptors { .. } | Fault::Signal { .. } | Fault::EndServer {} if self.ready.is_none() => {
+            Fault::LimitDescriptors { .. }
+            | Fault::Signal { .. }
+            | Fault::EndServer { .. }
+            | Fault::RestartServer { .. }
+                if self.ready.is_none() =>
+            {
                 Some("the server did not get ready".to_owned())
             }
             _ => None,
@@ -311,6 +316,59 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// What the faults add to a browser's command line.
+    pub(super) fn browser_args(&mut self, client: &str) -> Vec<String> {
+        let mut args = Vec::new();
+        for fault in self.faults().into_iter().filter(|f| f.browser() == Some(client)) {
+            let (more, what): (Vec<&str>, String) = match &fault {
+                Fault::PagePolicy { policy, .. } => {
+                    (vec!["--page-policy", policy], format!("{client} gets the page with the policy {policy:?}"))
+                }
+                Fault::HostName { name, .. } => {
+                    (vec!["--host-name", name], format!("{client} opens the page as {name}, which leads to the server"))
+                }
+                Fault::DenyCapture { .. } => {
+                    (vec!["--deny-capture"], format!("{client} says no to microphone and camera"))
+                }
+                Fault::LockAutoplay { .. } => {
+                    (vec!["--lock-autoplay"], format!("no page may sound at {client} before somebody touches it"))
+                }
+                // long enough for the server to end between the page and its WebSocket
+                Fault::EndServer { .. } => {
+                    args.extend(["--lobby".to_owned(), "2s".to_owned()]);
+                    continue;
+                }
+                _ => continue,
+            };
+            args.extend(more.into_iter().map(str::to_owned));
+            self.injected(&fault, what);
+        }
+        args
+    }
+
+    /// Ends the server between a browser's page and its WebSocket, if the scenario wants that. False: that failed.
+    pub(super) async fn break_after_page(&mut self, client: &str) -> bool {
+        let ends = |f: &Fault| matches!(f, Fault::EndServer { after_page_of: Some(c) } if c == client);
+        let Some(fault) = self.faults().into_iter().find(ends) else { return true };
+        let Some(child) = self.children.get(client) else { return true };
+        let loaded = |line: &str| line.contains("browser.page_loaded");
+        if child.process.wait_for_line(Stream::Stderr, loaded, self.patience()).await.is_err() {
+            return self.missed(fault.kind(), format!("{client} has not loaded the page"));
+        }
+        self.signal(SERVER, "the launcher ends the server although a page is open that has not joined yet");
+        self.wait_for_exit(SERVER, super::STEP).await;
+        self.injected(&fault, format!("the server has ended between {client}'s page and its WebSocket"));
+        true
+    }
+
+    /// When the server is to be started again in this call, and how long nobody serves.
+    pub(super) fn restart_at(&self) -> Option<(Duration, Duration)> {
+        self.setup.plan.faults.iter().find_map(|fault| match fault {
+            Fault::RestartServer { after, down } => Some((after.duration(), down.duration())),
+            _ => None,
+        })
     }
 
     /// Whether what was to happen during the call did. False: the scenario says nothing.

@@ -1,6 +1,6 @@
 //! The end of a run: everything is ended, looked at once more, and saved.
 
-use super::{Run, SERVER, SETTLE, STEP, SaveProblem, cores};
+use super::{AGAIN, Run, SERVER, SETTLE, STEP, SaveProblem, cores};
 use crate::clock::monotonic_ns;
 use crate::evidence::{Evidence, Log, Observation, Question, SCHEMA_VERSION};
 use crate::launch::{read_log, resources};
@@ -82,7 +82,8 @@ impl Run {
 
     /// Ends whatever still runs, clients first, and looks whether all is gone.
     pub(super) async fn end(&mut self) {
-        let clients: Vec<String> = self.children.keys().filter(|n| *n != SERVER).cloned().collect();
+        let clients: Vec<String> =
+            self.children.keys().filter(|n| ![SERVER, AGAIN].contains(&n.as_str())).cloned().collect();
         for name in &clients {
             self.signal(name, "the scenario is over");
         }
@@ -91,8 +92,10 @@ impl Run {
         }
         self.finish_browse().await;
         self.mend().await;
-        self.signal(SERVER, "the scenario is over");
-        self.wait_for_exit(SERVER, STEP).await;
+        for server in [SERVER, AGAIN] {
+            self.signal(server, "the scenario is over");
+            self.wait_for_exit(server, STEP).await;
+        }
         self.finish_children().await;
         for (fault, what) in self.injected.told() {
             self.see(Observation::FaultInjected { fault, what });
@@ -107,7 +110,8 @@ impl Run {
 
     /// Waits for the ends of all output, and for descendants: only then is a port that is still held a fault.
     async fn finish_children(&mut self) {
-        for (name, child) in std::mem::take(&mut self.children) {
+        let before = std::mem::take(&mut self.before_restart).into_iter().map(|child| (SERVER.to_owned(), child));
+        for (name, child) in std::mem::take(&mut self.children).into_iter().chain(before) {
             let finished = child.process.finish(SETTLE).await;
             let problems = [(&finished.stdout, "standard output"), (&finished.stderr, "standard error")];
             for (captured, what) in problems {

@@ -14,7 +14,7 @@ mod follow_up;
 mod server;
 
 use crate::clock::{monotonic_ns, now_rfc3339};
-use crate::evidence::{Environment, Evidence, Observation, Observed, Plan, RunInfo};
+use crate::evidence::{ClientKind, Environment, Evidence, Observation, Observed, Plan, RunInfo};
 use crate::launch::{Launch, Launcher, Process, Restrict, resources};
 use crate::sockets;
 use faults::Injected;
@@ -35,6 +35,8 @@ const PROBE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(2);
 /// The server's name in reports.
 pub(super) const SERVER: &str = "server";
+/// The name of a server that was started again.
+const AGAIN: &str = "server-again";
 /// Where servers are announced: nothing of a test leaves the machine.
 const INTERFACE: &str = "lo";
 
@@ -45,6 +47,8 @@ pub(super) struct Setup {
     pub(super) info: RunInfo,
     /// The `sidetone` binary.
     pub(super) sidetone: PathBuf,
+    /// The browser for clients of that kind, or why there is none.
+    pub(super) browser: Result<PathBuf, String>,
     /// A `sidetone` that can misbehave on purpose, if there is one.
     pub(super) saboteur: Option<PathBuf>,
     /// This binary.
@@ -67,6 +71,8 @@ struct Run {
     setup: Setup,
     observed: Vec<Observed>,
     children: BTreeMap<String, Child>,
+    /// Servers that ended because they were to be started again.
+    before_restart: Vec<Child>,
     injected: Injected,
     /// Where each listener was told to listen.
     asked: Vec<(ListenerKind, Vec<SocketAddr>)>,
@@ -89,6 +95,7 @@ pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -
     let mut run = Run {
         observed: Vec::new(),
         children: BTreeMap::new(),
+        before_restart: Vec::new(),
         injected: Injected::default(),
         asked: Vec::new(),
         mended: false,
@@ -149,6 +156,9 @@ impl Run {
     }
 
     async fn steps(&mut self) {
+        if !self.has_browsers() {
+            return;
+        }
         let tests = tokio::task::spawn_blocking(sockets::self_test).await.unwrap_or_default();
         for test in tests {
             self.see(test);
@@ -180,13 +190,27 @@ impl Run {
         self.end_clients().await;
     }
 
+    /// Whether every client can be run here. If not, nothing is: a call without one of its clients says little.
+    fn has_browsers(&mut self) -> bool {
+        let first = self.setup.plan.clients.iter().find(|c| c.kind == ClientKind::Browser);
+        let (Some(client), Err(why)) = (first, &self.setup.browser) else { return true };
+        let (process, why) = (client.name.clone(), why.clone());
+        let remedy = "install chromium (`make deps`), or name a browser with --browser PATH".to_owned();
+        self.see(Observation::NoBrowser { process, why, remedy });
+        false
+    }
+
     fn launcher(&self) -> Launcher {
         Launcher { supervisor_exe: self.setup.harness.clone(), log_dir: self.setup.folder.clone() }
     }
 
-    async fn launch(&mut self, name: &str, args: Vec<String>, restrict: Restrict) -> bool {
-        let saboteur = self.setup.saboteur.clone().filter(|_| name == SERVER && self.sabotaged().is_some());
-        let program = saboteur.unwrap_or_else(|| self.setup.sidetone.clone());
+    /// The program of a server, which may be one that misbehaves on purpose.
+    fn server_program(&self) -> PathBuf {
+        let saboteur = self.setup.saboteur.clone().filter(|_| self.sabotaged().is_some());
+        saboteur.unwrap_or_else(|| self.setup.sidetone.clone())
+    }
+
+    async fn launch(&mut self, name: &str, program: PathBuf, args: Vec<String>, restrict: Restrict) -> bool {
         let launch = Launch { restrict, ..Launch::new(name, program).args(args) };
         match self.launcher().launch(&launch).await {
             Ok(process) => {

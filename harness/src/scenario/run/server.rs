@@ -1,11 +1,12 @@
 //! The server: its start, and the look at it from outside.
 
-use super::{INTERFACE, PROBE, Run, SERVER};
+use super::{AGAIN, INTERFACE, PROBE, Run, SERVER};
 use crate::clock::monotonic_ns;
 use crate::evidence::Observation;
 use crate::launch::{NoLine, Stream, resources};
 use crate::probe;
 use crate::sockets;
+use nix::sys::signal::Signal;
 use sidetone::event::{ListenerKind, Ready, Transport};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -47,7 +48,7 @@ impl Run {
         }
         let args = self.server_args().into_iter().chain(self.faulty_args()).collect();
         let mdns = self.setup.plan.server.mdns;
-        if !self.launch(SERVER, args, self.restrictions()).await {
+        if !self.launch(SERVER, self.server_program(), args, self.restrictions()).await {
             return false;
         }
         let process = &self.children[SERVER].process;
@@ -89,6 +90,43 @@ impl Run {
             drop(child.process.wait(ENDING).await);
         }
         line.is_ok()
+    }
+
+    /// Ends the server and starts it again on the same ports, as another program of the same kind.
+    pub(super) async fn restart_server(&mut self, down: Duration) {
+        let (Some(ready), Some(old)) = (self.ready.clone(), self.children.get(SERVER)) else { return };
+        drop(old.process.signal(Signal::SIGTERM)); // one that is gone is seen by its exit
+        let pid = old.process.pid;
+        let (signal, why) = ("SIGTERM".to_owned(), "the server is started again during the call".to_owned());
+        self.see(Observation::SignalSent { process: SERVER.to_owned(), pid, signal, why });
+        self.wait_for_exit(SERVER, super::STEP).await;
+        let ended_ns = monotonic_ns();
+        tokio::time::sleep(down).await;
+        for (kind, addresses) in [(ListenerKind::Tcp, &ready.tcp), (ListenerKind::WebSocket, &ready.websocket)] {
+            let port = addresses.first().map_or(0, SocketAddr::port);
+            let asked = self.asked.iter_mut().filter(|(k, _)| *k == kind);
+            asked.flat_map(|(_, addresses)| addresses).for_each(|address| address.set_port(port));
+        }
+        let args = self.server_args().into_iter().chain(self.faulty_args()).collect();
+        let Some(before) = self.children.remove(SERVER) else { return };
+        self.before_restart.push(before);
+        if !self.launch(AGAIN, self.server_program(), args, self.restrictions()).await {
+            return;
+        }
+        let process = &self.children[AGAIN].process;
+        let pid = process.pid;
+        let is_ready = |l: &str| serde_json::from_str::<Ready>(l).is_ok();
+        match process.wait_for_line(Stream::Stdout, is_ready, self.ready_within()).await {
+            Ok(line) => {
+                let (process, again) = (SERVER.to_owned(), AGAIN.to_owned());
+                self.see(Observation::Restarted { process, again, pid, ended_ns, ready_ns: line.monotonic_ns });
+            }
+            Err(why) => {
+                let waited_ms = sidetone::clock::millis(self.ready_within());
+                let (process, reason) = (AGAIN.to_owned(), why.to_string());
+                self.see(Observation::NotReady { process, waited_ms, reason });
+            }
+        }
     }
 
     /// The ready file is a channel of its own: it must say what the ready line said.
