@@ -7,6 +7,7 @@
 //! | [`event`] | pure | the vocabulary of structured log events |
 //! | [`audio`] | pure | jitter buffer, mixer, limiter, levels, concealment, drift, Opus, test signals and meters |
 //! | [`video`] | pure | pictures, JPEG, test patterns, terminal rendering, grid, changed-cell output |
+//! | [`web`] | pure | the browser client's files, embedded |
 //! | [`clock`] | I/O | the one file that reads clocks |
 //! | [`log`] | I/O | where events are written |
 //! | [`net`] | I/O | listeners, dialling, transports, queues, mDNS |
@@ -29,3 +30,4 @@ pub mod protocol;
 pub mod server;
 pub mod session;
 pub mod video;
+pub mod web;

@@ -8,7 +8,7 @@ use crate::net::bind::{BindPlan, Bound, bind};
 use crate::net::dial::target::{TCP_PORT, WEBSOCKET_PORT};
 use crate::net::mdns::{self, Advert, Announcement};
 use crate::protocol::control::check_name;
-use crate::server::{self, Config, Listeners, WEBSOCKET_PATH};
+use crate::server::{self, AllowedOrigin, Config, Listeners, Origins, WEBSOCKET_PATH};
 use clap::Args;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -43,6 +43,13 @@ pub struct Server {
     /// Most speakers of a room that are heard at once; the loudest win.
     #[arg(long, default_value_t = crate::audio::mixer::LOUDEST as u32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     max_speakers: u32,
+    /// Let pages of another origin join, too; may be repeated: `https://chat.example`, a host for any scheme and port,
+    /// or `*` for every page there is [default: the server's own page].
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<AllowedOrigin>,
+    /// Serve the page's files from this folder, read at each request, for work on the page.
+    #[arg(long, value_name = "FOLDER")]
+    page_from: Option<PathBuf>,
     /// Do not announce the server by mDNS.
     #[arg(long)]
     no_mdns: bool,
@@ -73,6 +80,10 @@ impl Server {
         }
         if self.port != 0 && self.port == self.websocket_port {
             let reason = format!("--port and --websocket-port are both {}; give two numbers, or 0", self.port);
+            return exit::with(exit::USAGE, reason);
+        }
+        if let Some(folder) = self.page_from.as_ref().filter(|folder| !folder.join(crate::web::INDEX).is_file()) {
+            let reason = format!("--page-from {}: no {} is in there", folder.display(), crate::web::INDEX);
             return exit::with(exit::USAGE, reason);
         }
         let (log, _guard) = match self.log.open(false) {
@@ -152,6 +163,8 @@ impl Server {
             max_clients: self.max_clients,
             loudest: self.max_speakers as usize,
             degraded,
+            origins: Origins { own_names: own_names(), allowed: self.allow_origin.clone() },
+            page_from: self.page_from.clone(),
             log: log.clone(),
             #[cfg(feature = "sabotage")]
             sabotage: self.sabotage,
@@ -250,8 +263,23 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
+fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok()).unwrap_or_default()
+}
+
+/// What a page may call this machine: its name, whole and short, `HOST.local`, and what mDNS announces.
+fn own_names() -> Vec<String> {
+    let whole = hostname();
+    let short = whole.split('.').next().unwrap_or_default().to_owned();
+    let mut names = vec![mdns::host_name().to_lowercase()];
+    if !short.is_empty() {
+        names.extend([whole.to_lowercase(), format!("{short}.local").to_lowercase(), short.to_lowercase()]);
+    }
+    names
+}
+
 fn default_name() -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|h| h.into_string().ok()).unwrap_or_default();
+    let host = hostname();
     let host: String = host.split('.').next().unwrap_or_default().chars().take(20).collect();
     let name = format!("sidetone on {host}");
     if check_name(&name).is_ok() { name } else { "sidetone".to_owned() }

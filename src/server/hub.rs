@@ -3,6 +3,7 @@
 //! Lock order: [`Hub`]'s state, then a room's members, then an outbox.
 
 use super::Config;
+use super::http::page::Page;
 use super::metrics::Metrics;
 use crate::clock;
 use crate::event::ConcealmentCounters;
@@ -137,6 +138,7 @@ struct State {
 pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
+    pub(crate) page: Page,
     state: Mutex<State>,
     /// Wakes the mixer when there is a room, or at the end.
     rooms_changed: Condvar,
@@ -162,6 +164,7 @@ impl Drop for Registration {
 impl Hub {
     pub(crate) fn new(config: Config) -> Self {
         Self {
+            page: Page::new(&config.name, config.page_from.clone()),
             config,
             metrics: Metrics::new(),
             state: Mutex::default(),
@@ -331,6 +334,7 @@ mod tests {
     use crate::log::Log;
     use crate::net::outbox::Next;
     use crate::protocol::AudioParameters;
+    use crate::server::Origins;
 
     fn hub(max_clients: u32) -> Hub {
         Hub::new(Config {
@@ -338,6 +342,8 @@ mod tests {
             max_clients,
             loudest: 8,
             degraded: vec![],
+            origins: Origins::default(),
+            page_from: None,
             log: Log::discard(),
             #[cfg(feature = "sabotage")]
             sabotage: None,

@@ -20,9 +20,11 @@ use crate::clock;
 use crate::event::{Errno, Event, ListenerKind, Transport};
 use crate::log::Log;
 use crate::net::transport;
+pub use http::origin::{AllowedOrigin, Origins, WebOrigin};
 use hub::Hub;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +44,10 @@ pub struct Config {
     pub loudest: usize,
     /// What is missing, a sentence each; empty if everything is up.
     pub degraded: Vec<String>,
+    /// Which pages may open a WebSocket.
+    pub origins: Origins,
+    /// Serve the page's files from that folder, not those in the program.
+    pub page_from: Option<PathBuf>,
     /// Where events go.
     pub log: Log,
     /// What to do wrong.
@@ -175,7 +181,9 @@ fn accepted(hub: &Arc<Hub>, kind: ListenerKind, local: SocketAddr, stream: TcpSt
             });
         }
         ListenerKind::WebSocket => {
-            tokio::spawn(async move { Box::pin(http::serve(hub, registration, stream, peer)).await });
+            // the address that was asked for, where `local` may be all of them
+            let ends = http::Ends { local: stream.local_addr().unwrap_or(local), peer };
+            tokio::spawn(async move { Box::pin(http::serve(hub, registration, stream, ends)).await });
         }
     }
 }

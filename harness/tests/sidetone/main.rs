@@ -8,6 +8,8 @@ mod client;
 mod commands;
 mod drain;
 mod http;
+mod origin;
+mod page;
 mod rooms;
 mod slow_consumer;
 mod support;

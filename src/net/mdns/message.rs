@@ -20,6 +20,12 @@ pub(super) struct Service {
     txt: Vec<(&'static str, String)>,
 }
 
+/// The host name of a process, without `.local`.
+pub(super) fn host(machine: &str, pid: u32) -> String {
+    let safe: String = machine.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    format!("sidetone-{pid}-{safe}")
+}
+
 impl Service {
     /// `machine` is the machine's name. The host name that is announced is the process's own: it does not dispute
     /// another responder's, whose addresses for the machine may differ.
@@ -27,7 +33,6 @@ impl Service {
         if advert.instance.is_empty() || advert.instance.len() > LABEL {
             return Err(MdnsError::Name(advert.instance.clone()));
         }
-        let safe: String = machine.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
         let flag = |set: bool| if set { "1" } else { "0" }.to_owned();
         let mut txt = vec![("version", advert.version.clone())];
         txt.extend(advert.websocket_port.map(|port| ("ws", port.to_string())));
@@ -38,7 +43,7 @@ impl Service {
                 reason: format!("{key}: {} bytes are too many", value.len()),
             });
         }
-        Ok(Self { instance: advert.instance.clone(), host: format!("sidetone-{pid}-{safe}"), port: advert.port, txt })
+        Ok(Self { instance: advert.instance.clone(), host: host(machine, pid), port: advert.port, txt })
     }
 
     /// `Blue room` after `number` conflicts, kept within 63 bytes.

@@ -158,6 +158,11 @@ pub fn advertise(advert: &Advert, report: &Reporter) -> Result<Announcement, Mdn
     Ok(Announcement { instance, stop, ended })
 }
 
+/// The host name that a server of this process is announced under.
+pub fn host_name() -> String {
+    format!("{}.local", message::host(&hostname(), std::process::id()))
+}
+
 /// The machine's name as one DNS label.
 fn hostname() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();

@@ -1,15 +1,20 @@
-//! The WebSocket port: HTTP with `/`, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws`.
+//! The WebSocket port: HTTP with the page, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws`.
+//!
+//! * `page`: the browser client's files; `upgrade`: from a request to a WebSocket;
+//! * `origin`: which pages may open one.
 
-use super::connection::{self, Origin};
+pub(crate) mod origin;
+pub(crate) mod page;
+mod upgrade;
+
 use super::counted::Counted;
 use super::hub::{Hub, Registration};
-use crate::event::{Event, Transport};
-use crate::net::transport::{self, Stream};
-use crate::protocol::{SUBPROTOCOL, close};
+use crate::event::Event;
+use crate::protocol::close;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -19,17 +24,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// Where a WebSocket is opened.
 pub(crate) const PATH: &str = "/ws";
 /// How long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The two ends of a connection. Behind a listener on all addresses, `local` is the one that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
 /// Serves one connection; a WebSocket goes on in a task of its own.
-pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: TcpStream, ends: Ends) {
+    let peer = ends.peer;
     let (id, outbox) = (registration.id, Arc::clone(&registration.outbox));
     // the upgrade takes the place in the hub's list with it
     let place = Arc::new(Mutex::new(Some(registration)));
@@ -37,7 +47,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, stream: Tcp
     let read_of_answered = AtomicU64::new(0);
     let service = hyper::service::service_fn(|request| {
         read_of_answered.store(counts.read.load(Ordering::Relaxed), Ordering::Relaxed);
-        let answer = answer(&hub, &place, peer, request);
+        let answer = answer(&hub, &place, ends, request);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -82,10 +92,10 @@ fn is_of_transport(error: &hyper::Error) -> bool {
 
 type Answer = Response<Full<Bytes>>;
 
-fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, peer: SocketAddr, request: Request<Incoming>) -> Answer {
+fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, ends: Ends, request: Request<Incoming>) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let known = ["/", "/healthz", "/readyz", "/metrics", PATH];
-    let answer = if !known.contains(&path.as_str()) {
+    let answer = if !known.contains(&path.as_str()) && !hub.page.has(&path) {
         text(StatusCode::NOT_FOUND, format!("not found; this server has {}\n", known.join(" ")))
     } else if method != Method::GET && method != Method::HEAD {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
@@ -96,12 +106,12 @@ fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, peer: SocketAddr,
             "/healthz" => health(hub),
             "/readyz" => readiness(hub),
             "/metrics" => typed("application/openmetrics-text; version=1.0.0; charset=utf-8", hub.metrics.text()),
-            "/ws" => upgrade(hub, place, peer, request),
-            _ => landing(hub, request.headers().get(header::HOST)),
+            PATH => upgrade::answer(hub, place, ends, request),
+            _ => hub.page.answer(&path, request.headers()),
         }
     };
     let status = answer.status().as_u16();
-    hub.config.log.emit(Event::HttpAnswered { peer, method: method.to_string(), path, status });
+    hub.config.log.emit(Event::HttpAnswered { peer: ends.peer, method: method.to_string(), path, status });
     answer
 }
 
@@ -119,6 +129,11 @@ fn typed(content_type: &'static str, body: impl Into<String>) -> Answer {
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("sidetone/", env!("CARGO_PKG_VERSION"))));
     answer
+}
+
+/// Elements of a header that is a list, however many lines it takes.
+fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
 }
 
 /// 200 as long as the process serves; the body tells ok from degraded.
@@ -141,81 +156,4 @@ fn readiness(hub: &Hub) -> Answer {
         return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     text(StatusCode::OK, "ready\n")
-}
-
-/// As text in HTML.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
-}
-
-fn landing(hub: &Hub, host: Option<&HeaderValue>) -> Answer {
-    let name = escaped(&hub.config.name);
-    let host = host.and_then(|h| h.to_str().ok()).map_or_else(|| "HOST:PORT".to_owned(), escaped);
-    typed(
-        "text/html; charset=utf-8",
-        format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><title>{name} - Sidetone</title>\n\
-             <style>body{{font:1rem/1.6 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem}}</style>\n\
-             <h1>{name}</h1><p>This is a Sidetone server. Join the call from a terminal:</p>\n\
-             <pre>sidetone client ws://{host}</pre>\n\
-             <p><a href=/healthz>health</a> &middot; <a href=/metrics>metrics</a></p></html>\n"
-        ),
-    )
-}
-
-fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
-}
-
-fn upgrade(
-    hub: &Arc<Hub>,
-    place: &Mutex<Option<Registration>>,
-    peer: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Answer {
-    let headers = request.headers();
-    let asks = has_token(headers, header::CONNECTION, "upgrade") && has_token(headers, header::UPGRADE, "websocket");
-    let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|v| v.as_bytes() == b"13");
-    if !asks || !version {
-        let mut answer = text(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (RFC 6455, version 13)\n");
-        let headers = answer.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return answer;
-    }
-    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).map(|k| derive_accept_key(k.as_bytes())) else {
-        return text(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing\n");
-    };
-    let ours = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    let Some(registration) = super::hub::lock(place).take() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "this connection is already in use\n");
-    };
-    let upgrading = hyper::upgrade::on(&mut request);
-    let hub_of_session = Arc::clone(hub);
-    tokio::spawn(async move {
-        let Ok(upgraded) = upgrading.await else { return };
-        let stream: Box<dyn Stream> = Box::new(TokioIo::new(upgraded));
-        let websocket =
-            WebSocketStream::from_raw_socket(stream, Role::Server, Some(transport::websocket_config())).await;
-        let origin = Origin { transport: Transport::WebSocket, peer };
-        // boxed: the future of a whole session is large, and a spawned task keeps its first size
-        Box::pin(connection::serve(hub_of_session, registration, origin, transport::websocket(websocket))).await;
-    });
-    let mut answer = Response::new(Full::new(Bytes::new()));
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = answer.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Ok(key) = HeaderValue::from_str(&key) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-    }
-    if ours {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-    answer
 }
