@@ -17,11 +17,13 @@
 //! | [`probe`] | I/O | what a running server answers; answers to the questions of the diagnosis |
 //! | [`supervise`] | I/O | the small process between the harness and each program: nothing survives the harness |
 //! | [`launch`] | I/O | programs under a supervisor, their output captured; what the system says about processes |
+//! | [`browser`] | I/O | a real browser as a client program |
 //! | [`fault`] | I/O | what is broken on purpose, carried out |
 //! | [`isolate`] | I/O | a network of one's own |
 //! | [`sockets`] | I/O | the kernel's TCP table through two independent readers, and whether they work |
 //! | [`clock`] | I/O | the two clocks of the I/O modules |
 //! | [`cli`] | I/O | the command line and the exit codes |
+pub mod browser;
 pub mod cause;
 pub mod cli;
 pub mod clock;

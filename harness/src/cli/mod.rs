@@ -1,7 +1,8 @@
 //! The command line and the exit codes. I/O.
 //!
-//! * `run`, `probe`, `diagnose`, `explain`, `hold`: one file a subcommand.
+//! * `run`, `probe`, `browser`, `diagnose`, `explain`, `hold`: one file a subcommand.
 
+mod browser;
 mod diagnose;
 mod explain;
 mod hold;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Run),
     /// Look at a server that is already running, layer by layer.
     Probe(probe::Probe),
+    /// Join a room with a real browser, as a client program of its own.
+    Browser(Box<browser::Browser>),
     /// Diagnose saved evidence again, offline.
     Diagnose(diagnose::Diagnose),
     /// Tell what a cause is, how it is known and what to do about it.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
+        Command::Browser(browser) => browser.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
         Command::Explain(explain) => explain.run(),
         Command::Isolated => isolated::main(),
