@@ -20,7 +20,28 @@ macro_rules! assets {
 }
 
 // Every file of the page. Add new ones here; a test finds those that are forgotten.
-assets!["index.html", "style.css", "app.js"];
+assets![
+    "app.js",
+    "ascii.js",
+    "camera.js",
+    "devices.js",
+    "grid.js",
+    "icon.svg",
+    "index.html",
+    "keys.js",
+    "level.js",
+    "line.js",
+    "lobby.js",
+    "manifest.webmanifest",
+    "panel.js",
+    "playout.js",
+    "resample.js",
+    "room.js",
+    "situations.js",
+    "style.css",
+    "text.js",
+    "wire.js"
+];
 
 /// One file of the page.
 #[derive(Debug)]

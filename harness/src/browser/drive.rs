@@ -6,6 +6,7 @@ use super::files::{self, Devices};
 use super::find;
 use super::finish::{finish, take_screenshot};
 use super::folder::Folder;
+use super::obey::obey;
 use super::page::{PAGE_SCRIPT, Page, SOCKET_SCRIPT, call};
 use super::process::{self, Running, Way};
 use super::record::{Heard, Recording};
@@ -129,10 +130,12 @@ async fn open(
 ) -> Result<Driven, String> {
     let (folder, name, lobby) = (prepared.folder.path().to_owned(), setup.name.clone(), setup.lobby);
     let (microphone, camera) = (setup.microphone.clone(), setup.camera.clone());
-    let writing =
-        tokio::task::spawn_blocking(move || files::write(&folder, &microphone, &camera, &name, lobby));
+    let writing = tokio::task::spawn_blocking(move || files::write(&folder, &microphone, &camera, &name, lobby));
     let silent = |error: &dyn std::fmt::Display| {
-        format!("{}: the browser cannot be driven: {error}; give another one with --browser", prepared.executable.display())
+        format!(
+            "{}: the browser cannot be driven: {error}; give another one with --browser",
+            prepared.executable.display()
+        )
     };
     let pid = running.process.pid;
     let ((browser, version), url) = tokio::join!(find::name_and_version(&prepared.executable), running.devtools());
@@ -190,7 +193,8 @@ async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Resul
     let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
     session.tell("Emulation.setEmulatedMedia", &media);
     if setup.page_policy.is_some() {
-        let document = json!({ "patterns": [{ "urlPattern": "*", "resourceType": "Document", "requestStage": "Response" }] });
+        let document =
+            json!({ "patterns": [{ "urlPattern": "*", "resourceType": "Document", "requestStage": "Response" }] });
         session.call("Fetch.enable", document).await?;
     }
     if setup.deny_capture {
@@ -234,7 +238,10 @@ async fn live(setup: &Setup, driven: &Driven) -> Outcome {
     if let Err(outcome) = enter(setup, driven).await {
         return outcome;
     }
-    stay(setup, driven).await
+    tokio::select! {
+        outcome = stay(setup, driven) => outcome,
+        never = obey(setup, &driven.page) => match never {},
+    }
 }
 
 /// From the empty page to the click on `#join`.
@@ -245,7 +252,9 @@ async fn enter(setup: &Setup, driven: &Driven) -> Result<(), Outcome> {
     if !seen(driven, setup.timeout, |scene| scene.ready).await? {
         let status = driven.scene.borrow().status;
         let status = status.filter(|s| *s != 200).map_or_else(String::new, |s| format!(" (HTTP status {s})"));
-        return Err(failed(format!("this is not Sidetone's page{status}: it has no window.sidetone; check the address")));
+        return Err(failed(format!(
+            "this is not Sidetone's page{status}: it has no window.sidetone; check the address"
+        )));
     }
     if setup.lock_autoplay {
         return Ok(());
@@ -370,7 +379,14 @@ impl Driven {
         let Loaded { took_us, secure_context } = *self.loaded.get()?;
         let scene = self.scene.borrow();
         let (requests, bytes) = (scene.traffic.requests, scene.traffic.bytes);
-        Some(Event::BrowserPageLoaded { url: self.url.clone(), status: scene.status, requests, bytes, took_us, secure_context })
+        Some(Event::BrowserPageLoaded {
+            url: self.url.clone(),
+            status: scene.status,
+            requests,
+            bytes,
+            took_us,
+            secure_context,
+        })
     }
 }
 
@@ -385,7 +401,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_final_or_not_as_for_the_native_client() {
-        let may = ["server_full", "name_taken", "shutting_down", "name_invalid", ""].map(|c| (may_try_again(false, c), may_try_again(true, c)));
+        let may = ["server_full", "name_taken", "shutting_down", "name_invalid", ""]
+            .map(|c| (may_try_again(false, c), may_try_again(true, c)));
         assert_eq!(may, [(false, true), (false, true), (true, true), (false, false), (false, false)]);
     }
 }

@@ -236,7 +236,8 @@ fn issue(issue: &Value) -> Option<Event> {
         "ContentSecurityPolicyIssue" => {
             let d = &details["contentSecurityPolicyIssueDetails"];
             let kind = string(&d["contentSecurityPolicyViolationType"]);
-            let blocked = d["blockedURL"].as_str().map_or_else(|| kind.trim_start_matches('k').to_owned(), str::to_owned);
+            let blocked =
+                d["blockedURL"].as_str().map_or_else(|| kind.trim_start_matches('k').to_owned(), str::to_owned);
             Some(Event::BrowserPolicyViolation {
                 directive: string(&d["violatedDirective"]),
                 blocked_url: cut(&blocked),
@@ -317,8 +318,11 @@ mod tests {
             location: "http://h/call.js:10:5".to_owned(),
         };
         assert_eq!(said(&mut t, "Runtime.consoleAPICalled", console), [expected]);
-        let entry = json!({"entry": {"source": "network", "level": "error", "url": "http://h/x", "text": "404 (Not Found)"}});
-        let [Event::BrowserConsole { level, text, location }] = &said(&mut t, "Log.entryAdded", entry)[..] else { panic!() };
+        let entry =
+            json!({"entry": {"source": "network", "level": "error", "url": "http://h/x", "text": "404 (Not Found)"}});
+        let [Event::BrowserConsole { level, text, location }] = &said(&mut t, "Log.entryAdded", entry)[..] else {
+            panic!()
+        };
         assert_eq!((&level[..], &text[..], &location[..]), ("error", "[network] 404 (Not Found)", "http://h/x"));
         let dialog = json!({"url": "http://h/", "message": "Hello", "type": "alert"});
         let events = said(&mut t, "Page.javascriptDialogOpening", dialog);
@@ -336,8 +340,12 @@ mod tests {
         let [Event::BrowserException { text, location }] = &said(&mut t, "Runtime.exceptionThrown", thrown)[..] else {
             panic!()
         };
-        assert!(text.starts_with("Uncaught: TypeError: x is not") && location == "http://h/a.js:2:3", "{text} {location}");
-        let promise = json!({"exceptionDetails": {"text": "Uncaught (in promise)", "exception": {"type": "number", "value": 7}}});
+        assert!(
+            text.starts_with("Uncaught: TypeError: x is not") && location == "http://h/a.js:2:3",
+            "{text} {location}"
+        );
+        let promise =
+            json!({"exceptionDetails": {"text": "Uncaught (in promise)", "exception": {"type": "number", "value": 7}}});
         let events = said(&mut t, "Runtime.exceptionThrown", promise);
         assert!(matches!(&events[..], [Event::BrowserException { text, .. }] if text == "Uncaught (in promise): 7"));
         let issue = json!({"issue": {"code": "ContentSecurityPolicyIssue", "details": {"contentSecurityPolicyIssueDetails": {
@@ -358,11 +366,15 @@ mod tests {
     fn requests_are_counted_and_failures_named() {
         let mut t = translator();
         for (id, url) in [("1", "http://h/"), ("2", "http://h/a.js"), ("3", "data:image/png;base64,AAAA")] {
-            assert_eq!(said(&mut t, "Network.requestWillBeSent", json!({"requestId": id, "request": {"url": url}})), []);
+            assert_eq!(
+                said(&mut t, "Network.requestWillBeSent", json!({"requestId": id, "request": {"url": url}})),
+                []
+            );
         }
         said(&mut t, "Network.loadingFinished", json!({"requestId": "1", "encodedDataLength": 1_234.0}));
         assert_eq!(t.traffic, Traffic { requests: 2, bytes: 1_234 });
-        let failed = json!({"requestId": "2", "type": "Script", "errorText": "net::ERR_BLOCKED_BY_CSP", "blockedReason": "csp"});
+        let failed =
+            json!({"requestId": "2", "type": "Script", "errorText": "net::ERR_BLOCKED_BY_CSP", "blockedReason": "csp"});
         let expected = Event::BrowserRequestFailed {
             url: "http://h/a.js".to_owned(),
             error: "net::ERR_BLOCKED_BY_CSP".to_owned(),

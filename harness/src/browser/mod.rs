@@ -10,7 +10,7 @@
 //!
 //! * `find`: where browsers are; `folder`, `files`: its profile, and what its devices play; `process`: its life;
 //! * `devtools`: the protocol; `watch`: listens to it; `events`: its words in our vocabulary; `base64`: its bytes;
-//! * `page`: looks, clicks, types; `record`: what the page plays; `drive`, `finish`: the course of it all.
+//! * `page`: looks, clicks, types; `obey`: what signals make it do; `record`: what the page plays; `drive`, `finish`: the course of it all.
 
 mod base64;
 mod devtools;
@@ -20,6 +20,7 @@ mod files;
 pub mod find;
 mod finish;
 mod folder;
+mod obey;
 mod page;
 mod process;
 mod record;
@@ -56,6 +57,8 @@ pub struct Setup {
     pub save_pictures: Option<PathBuf>,
     /// Folder for pictures of the page.
     pub screenshots: Option<PathBuf>,
+    /// Chat lines that are said one after the other, each when SIGUSR2 comes.
+    pub says: Vec<String>,
     /// The page is asked for its statistics at the end.
     pub stats: bool,
     /// The browser, if not the first one that is found.

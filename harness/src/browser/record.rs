@@ -256,7 +256,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut recording = Recording::open(&SpeakerSpec::Wav(folder.path().join("r.wav"))).unwrap().unwrap();
         recording.begin(0);
-        for rubbish in [json!(null), json!({"at": 0, "rate": 48_000, "pcm": "%"}), json!({"at": 1e300, "rate": 1, "pcm": ""})] {
+        for rubbish in
+            [json!(null), json!({"at": 0, "rate": 48_000, "pcm": "%"}), json!({"at": 1e300, "rate": 1, "pcm": ""})]
+        {
             recording.piece(&rubbish);
         }
         assert!(recording.finish().unwrap_err().contains("no piece of a recording"));
@@ -270,7 +272,8 @@ mod tests {
         assert_eq!(total.total(), None);
         total.add(&json!({"power": 0.0, "hz": 17.0, "seconds": 0.5}));
         assert_eq!(total.add(&json!({"power": null})), None);
-        let Some(Event::BrowserHeard { level_db, loudest_hz, .. }) = total.add(&json!({"power": 0.02, "hz": 440.0, "seconds": 0.5}))
+        let Some(Event::BrowserHeard { level_db, loudest_hz, .. }) =
+            total.add(&json!({"power": 0.02, "hz": 440.0, "seconds": 0.5}))
         else {
             panic!()
         };

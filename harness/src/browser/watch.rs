@@ -61,7 +61,11 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Listens until the driver lets go of `end`, or the connection is gone.
-    pub(super) async fn run(mut self, mut notices: mpsc::UnboundedReceiver<Notice>, mut end: watch::Receiver<()>) -> Self {
+    pub(super) async fn run(
+        mut self,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
+        mut end: watch::Receiver<()>,
+    ) -> Self {
         loop {
             let awaits = self.translator.awaits_close_frame();
             tokio::select! {

@@ -56,6 +56,9 @@ pub(super) struct Browser {
     /// At the end write the last picture of each participant into this folder.
     #[arg(long, value_name = "FOLDER")]
     save_pictures: Option<PathBuf>,
+    /// A chat line, said when SIGUSR2 comes; several are said in turn. SIGUSR1 switches the microphone.
+    #[arg(long, value_name = "LINE")]
+    say: Vec<String>,
     /// Write NAME.lobby.png, NAME.call.png and NAME.end.png into this folder.
     #[arg(long, value_name = "FOLDER")]
     screenshots: Option<PathBuf>,
@@ -118,7 +121,10 @@ impl Browser {
             Ok(log) => log,
             Err(error) => {
                 let file = self.log_file.map_or_else(|| "stderr".to_owned(), |f| f.display().to_string());
-                return fail(code::INTERNAL, format!("{file}: the log cannot be opened: {error}; give another --log-file"));
+                return fail(
+                    code::INTERNAL,
+                    format!("{file}: the log cannot be opened: {error}; give another --log-file"),
+                );
             }
         };
         let runtime = super::runtime().and_then(|runtime| Ok((runtime, std::env::current_exe()?)));
@@ -147,6 +153,7 @@ impl Browser {
             camera: self.video,
             speaker: self.speaker,
             save_pictures: self.save_pictures,
+            says: self.say,
             screenshots: self.screenshots,
             stats: self.stats.is_some(),
             browser: self.browser,
@@ -186,7 +193,9 @@ fn finish(ended: &Ended, log: &Log) -> ExitCode {
 
 fn parse_target(text: &str) -> Result<Target, String> {
     if text.trim().to_ascii_lowercase().starts_with("tcp://") {
-        return Err("a browser speaks no tcp://; give the port of HTTP and WebSocket, for instance ws://HOST:7461".to_owned());
+        return Err(
+            "a browser speaks no tcp://; give the port of HTTP and WebSocket, for instance ws://HOST:7461".to_owned()
+        );
     }
     text.parse().map_err(|error: sidetone::net::dial::TargetError| error.to_string())
 }

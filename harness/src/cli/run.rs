@@ -1,6 +1,7 @@
 //! `sidetone-harness run`.
 
 use super::{colour, command_line, fail, print, print_and_exit, say};
+use crate::browser::find;
 use crate::diagnosis::outcome::exit;
 use crate::evidence::ClientKind;
 use crate::launch::{Capture, Launch, Launcher, Stream};
@@ -86,8 +87,7 @@ impl Run {
         };
         let wants = |s: &Scenario| s.plan.clients.iter().any(|c| c.kind == ClientKind::Browser);
         if let (true, true, Err(why)) = (self.require_browser, batch.scenarios.iter().any(wants), &batch.browser) {
-            let remedy = "install chromium (`make deps`), or name a browser with --browser PATH";
-            return fail(exit::INCONCLUSIVE, format!("a browser is required, and {why}; {remedy}"));
+            return fail(exit::INCONCLUSIVE, format!("a browser is required: {why}"));
         }
         let runtime = match super::runtime() {
             Ok(runtime) => runtime,
@@ -191,9 +191,7 @@ impl Run {
     }
 
     fn browser(&self) -> Result<PathBuf, String> {
-        let names = ["chromium", "google-chrome"];
-        let found = names.iter().find_map(|name| on_path(Path::new(name)));
-        self.browser.clone().or(found).ok_or_else(|| "no browser is installed".to_owned())
+        find::find(self.browser.as_deref()).map_err(|why| why.to_string())
     }
 
     /// The one that misbehaves on purpose; a scenario that needs it and has none says so.
