@@ -5,15 +5,10 @@ const AGENT = `sidetone-web/1 ${globalThis.navigator?.userAgent ?? ''}`.slice(0,
 const RESUME_PATIENCE = 1_000;
 const STATS_PATIENCE = 1_000;
 
-/** Trusted Types: only the page's own scripts, beside this one. */
-const policy = globalThis.trustedTypes?.createPolicy('sidetone-call', {
-  createScriptURL: (name) => {
-    const url = new URL(name, import.meta.url);
-    if (url.href.slice(0, url.href.lastIndexOf('/')) !== new URL('.', import.meta.url).href.slice(0, -1)) throw new TypeError(`foreign script ${name}`);
-    return url.href;
-  },
-});
-const script = (name) => policy?.createScriptURL(name) ?? new URL(name, import.meta.url).href;
+const beside = (name) => new URL(name, import.meta.url).href;
+/** Where the page's policy demands Trusted Types: only this module can reach it, with names of its own. */
+const policy = globalThis.trustedTypes?.createPolicy('sidetone-call', { createScriptURL: beside });
+const script = (name) => policy?.createScriptURL(name) ?? beside(name);
 
 /** `IP:PORT` of a WebSocket URL for the log; a page does not learn more than its URL says, so a host name is 0.0.0.0. */
 function addressOf(url) {
@@ -169,6 +164,11 @@ export class Call extends EventTarget {
   #hear({ event, detail, id }) {
     if (event === 'stats') {
       this.#answer(id, detail);
+      return;
+    }
+    // the page hears of what its policy forbids only in its own documents
+    if (event === 'violation') {
+      document.dispatchEvent(new SecurityPolicyViolationEvent('securitypolicyviolation', detail));
       return;
     }
     if (event === 'welcome') this.#stream = detail.stream;

@@ -44,6 +44,7 @@ class Sender {
   #silentFrames = 0;
   #frames = 0;
   #wasActive = false;
+  #sinceReport = 0;
 
   /** `send(level, opus, timestamp)` hands a packet on; an empty one is a keep-alive. */
   constructor(send) {
@@ -130,9 +131,9 @@ class Sender {
   }
 
   #report(active, loudness) {
-    this.sinceReport = (this.sinceReport ?? 0) + 1;
-    if (active === this.#wasActive && this.sinceReport < LEVEL_FRAMES) return;
-    this.sinceReport = 0;
+    this.#sinceReport += 1;
+    if (active === this.#wasActive && this.#sinceReport < LEVEL_FRAMES) return;
+    this.#sinceReport = 0;
     this.#wasActive = active;
     tell('own-speaking', { active, level: loudness });
   }
@@ -205,6 +206,8 @@ class Engine {
   #sent = { bytes: 0, packets: 0, video: 0 };
   #timer = null;
   #draining = null;
+  #rating;
+  #prepared = null;
   #microphone = false;
   #playout = null;
   #playoutPort = null;
@@ -221,8 +224,6 @@ class Engine {
     this.#rating = setInterval(() => this.#rate(), 1_000);
     this.#do(this.#session.start(now()));
   }
-
-  #rating;
 
   handle(message) {
     const session = this.#session;
@@ -275,7 +276,14 @@ class Engine {
   }
 
   #connect() {
-    const socket = new WebSocket(this.#join.url, SUBPROTOCOL);
+    let socket;
+    try {
+      socket = new WebSocket(this.#join.url, SUBPROTOCOL);
+    } catch (error) {
+      // forbidden here, for instance ws: from a page of https:
+      setTimeout(() => this.#do(this.#session.closed({ code: 1006, reason: error.message }, now(), Math.random())));
+      return;
+    }
     socket.binaryType = 'arraybuffer';
     const on = (type, act) => socket.addEventListener(type, (event) => this.#socket === socket && this.#do(act(event)));
     on('open', () => this.#session.opened(now()));
@@ -333,8 +341,6 @@ class Engine {
     this.#prepared ??= this.#sender.prepare();
     port.onmessage = ({ data }) => this.#sender.take(data);
   }
-
-  #prepared = null;
 
   #listen(port) {
     this.#receiver.port = port;
@@ -418,6 +424,9 @@ class Engine {
     };
   }
 }
+
+addEventListener('securitypolicyviolation', ({ documentURI, blockedURI, violatedDirective, effectiveDirective, originalPolicy, disposition, statusCode }) =>
+  tell('violation', { documentURI, blockedURI, violatedDirective, effectiveDirective, originalPolicy, disposition, statusCode, bubbles: true }));
 
 let engine = null;
 onmessage = ({ data }) => {
