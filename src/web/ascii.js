@@ -6,9 +6,6 @@ export const RAMP = ' .:;+?zoX&#@';
 const FILL = [0, 96, 188, 258, 387, 446, 517, 635, 716, 819, 878, 1000];
 // Below 2.2, since the eye reads glyphs as shapes too and strict linear light leaves the darker half of a picture empty.
 const GAMMA = 1.5;
-/** Largest picture on the wire. */
-export const MAX_WIDTH = 320;
-export const MAX_HEIGHT = 240;
 /** Most that contrast is raised. */
 const MAX_GAIN = 2;
 /** Most cells in a row: pictures are at most 320 pixels wide, and more would show no more. */
@@ -18,6 +15,8 @@ const MIN_COLUMNS = 48;
 const CELL = 5;
 /** Light of a cell between its glyph's strokes, of 255: the glyphs keep their shape, the picture keeps its areas. */
 const GLOW = 70;
+/** As a pixel. */
+const BLACK = 0xff000000 | 0;
 
 /** Index in `RAMP` for each luma from 0 to 255. */
 export const GLYPH_OF_LUMA = Uint8Array.from({ length: 256 }, (_, luma) => {
@@ -78,31 +77,6 @@ export function cellsFor(width, height, ratio, aspect) {
   const cell = Math.max(2, Math.min(wanted, Math.floor(across / MIN_COLUMNS)));
   const columns = Math.max(1, Math.floor(across / cell));
   return { columns, rows: Math.max(1, Math.round(columns / aspect / 2)), cell };
-}
-
-/**
- * Size of a JPEG for the wire from its header alone, `[width, height]`; null if it is none, or of a kind or size that is
- * not taken (as in the terminal client). Pictures come from strangers: nothing is decoded before this has been asked.
- */
-export function jpegSize(bytes) {
-  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return null;
-  let size = null;
-  for (let at = 2; at + 3 < bytes.length;) {
-    const marker = bytes[at + 1];
-    const length = (bytes[at + 2] << 8) | bytes[at + 3];
-    if (bytes[at] !== 0xff || length < 2 || at + 2 + length > bytes.length) return null;
-    if (marker === 0xda) return size;
-    if (marker >= 0xc0 && marker <= 0xc2) {
-      const [precision, h1, h0, w1, w0, components] = bytes.subarray(at + 4, at + 2 + length);
-      if (size || precision !== 8 || (components !== 1 && components !== 3)) return null;
-      size = [(w1 << 8) | w0, (h1 << 8) | h0];
-      if (!(size[0] > 0 && size[0] <= MAX_WIDTH && size[1] > 0 && size[1] <= MAX_HEIGHT)) return null;
-    } else if (![0xc4, 0xdb, 0xdd, 0xfe].includes(marker) && (marker & 0xf0) !== 0xe0) {
-      return null;
-    }
-    at += 2 + length;
-  }
-  return null;
 }
 
 const atlases = new Map();
@@ -210,14 +184,18 @@ function shrink(source, columns, rows, mirrored) {
 // Written pixel by pixel: less work for the browser than a drawImage a cell, by an order of magnitude.
 function fill(out, glyphs, colours, columns, cell, atlas) {
   const [height, stride, area] = [cell * 2, columns * cell, cell * cell * 2];
-  out.fill(0);
+  out.fill(BLACK);
   for (let i = 0; i < glyphs.length; i += 1) {
     if (glyphs[i] === 0) continue;
     let from = glyphs[i] * area;
     let to = Math.floor(i / columns) * height * stride + (i % columns) * cell;
-    const colour = colours[i];
+    const [redBlue, green] = [colours[i] & 0xff00ff, colours[i] & 0xff00];
     for (let y = 0; y < height; y += 1, to += stride) {
-      for (let x = 0; x < cell; x += 1, from += 1) out[to + x] = colour | (atlas[from] << 24);
+      for (let x = 0; x < cell; x += 1, from += 1) {
+        const light = atlas[from];
+        // Two channels in one multiplication; rounding down by 1 of 256 is not seen.
+        out[to + x] = BLACK | ((Math.imul(redBlue, light) >>> 8) & 0xff00ff) | ((Math.imul(green, light) >>> 8) & 0xff00);
+      }
     }
   }
 }

@@ -1,11 +1,10 @@
 // The camera: pictures of at most 320x240, as JPEG, up to 15 a second.
 
-import { MAX_HEIGHT, MAX_WIDTH } from './ascii.js';
+import { MAX_HEIGHT, MAX_PICTURE, MAX_WIDTH } from './wire.js';
 
 const PACE_MS = 1000 / 15;
 /** Pace of a tab that nobody looks at: there the browser gives no frames, and timers run once a second. */
 const HIDDEN_PACE_MS = 1000;
-const MAX_BYTES = 65_536;
 const QUALITIES = [0.7, 0.55, 0.4, 0.25, 0.1];
 
 /** Size of a picture that fits the wire in its aspect; never scaled up. PURE. */
@@ -77,9 +76,9 @@ export class Camera {
     try {
       const blob = await this.#canvas.convertToBlob({ type: 'image/jpeg', quality: QUALITIES[this.#quality] });
       const bytes = new Uint8Array(await blob.arrayBuffer());
-      const fits = bytes.length <= MAX_BYTES;
+      const fits = bytes.length <= MAX_PICTURE;
       if (!fits && this.#quality < QUALITIES.length - 1) this.#quality += 1;
-      else if (bytes.length < MAX_BYTES / 3 && this.#quality > 0) this.#quality -= 1;
+      else if (bytes.length < MAX_PICTURE / 3 && this.#quality > 0) this.#quality -= 1;
       if (fits && blob.type === 'image/jpeg' && !this.#stopped) this.jpeg(bytes);
     } finally {
       this.#encoding = false;

@@ -78,7 +78,7 @@ export class Chat {
   /** Somebody said something. */
   add({ from, text, own = false }) {
     this.said.push({ from, text });
-    const item = document.createElement('li');
+    const item = document.createElement('p');
     const who = Object.assign(document.createElement('bdi'), { className: 'from', dir: 'auto', textContent: shownName(from) });
     const now = new Date();
     const when = Object.assign(document.createElement('time'), { dateTime: now.toISOString(), textContent: now.toTimeString().slice(0, 5) });
@@ -91,7 +91,7 @@ export class Chat {
 
   /** Something happened that belongs between the messages. `name` is somebody's, `what` is ours. */
   note(name, what) {
-    const item = Object.assign(document.createElement('li'), { className: 'note' });
+    const item = Object.assign(document.createElement('p'), { className: 'note' });
     item.append(Object.assign(document.createElement('bdi'), { dir: 'auto', textContent: shownName(name) }), ` ${what}`);
     this.#append(item);
   }

@@ -1,13 +1,16 @@
 // The participants and their pictures.
 
-import { Screen, jpegSize } from './ascii.js';
+import { Screen } from './ascii.js';
 import { layout } from './grid.js';
 import { drawLine } from './line.js';
 import { hueOfName, shownName } from './text.js';
+import { jpegSize } from './wire.js';
 
 /** Between two drawings of the grid: pictures that come in this time are drawn together. */
 const PACE_MS = 40;
 const CAPTION = 36;
+const GAP = 12;
+const EDGE = 3;
 /** A picture older than this is no longer shown. A tab in the background sends one a second. */
 const STALE_MS = 6000;
 
@@ -216,8 +219,10 @@ export class Room {
   #arrange() {
     const { clientWidth: width, clientHeight: height } = this.#grid;
     if (width === 0) return;
-    const { tile } = layout(this.#tiles.size, width - 6, height - 6, { gap: 12, caption: CAPTION });
-    this.#grid.style.setProperty('--tile', String(tile));
+    const { across, tile } = layout(this.#tiles.size, width - 2 * EDGE, height - 2 * EDGE, { gap: GAP, caption: CAPTION });
+    this.#grid.style.setProperty('--tile', `${tile}px`);
+    // Or a row would take one more than is meant, where it is wide enough.
+    this.#grid.style.paddingInline = `${Math.max(EDGE, Math.floor((width - across * tile - (across - 1) * GAP) / 2))}px`;
     for (const each of this.#tiles.values()) this.#touch(each);
   }
 }

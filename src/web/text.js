@@ -3,12 +3,10 @@
 // It is shown by textContent only, so markup is not the concern: a name that reads as another one, that reorders the
 // line it stands in, or whose stacked marks cover its neighbours is.
 
+import { MAX_NAME, checkName } from './wire.js';
+
 /** Stands for a character that must not be shown; the terminal client uses the same. */
 export const REPLACEMENT = '\u00b7';
-/** The longest name of a participant or a room, in characters. */
-export const MAX_NAME = 32;
-/** The longest chat line that can be typed, in characters. */
-export const MAX_LINE = 500;
 /** More marks than this on one character are left out. Vietnamese needs two, careful Hebrew four. */
 export const MAX_MARKS = 4;
 
@@ -49,7 +47,7 @@ export function nameError(name, what) {
   const length = Array.from(name).length;
   if (length === 0) return `Please type a ${what}.`;
   if (length > MAX_NAME) return `A ${what} has at most ${MAX_NAME} characters; this one has ${length}.`;
-  if (/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u.test(name)) return `A ${what} cannot have invisible characters.`;
+  if (checkName(name)) return `A ${what} cannot have invisible characters.`;
   return null;
 }
 
