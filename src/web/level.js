@@ -1,6 +1,8 @@
-// How loud a frame is, and whether anybody speaks: the numbers of src/audio/level.rs. PURE.
+// How loud a frame is, and whether anybody speaks: the numbers of src/audio/level.rs. PURE. The audio thread imports this, where there
+// is no more than the language itself (no TextEncoder, for instance).
 
-import { SILENCE } from './wire.js';
+/** The level that means silence. */
+export const SILENCE = 127;
 
 /** RMS of samples, linear; 0 for none. */
 export function rms(samples) {

@@ -1,14 +1,16 @@
 // The wire: bytes to messages and back, as `src/protocol` does it. PURE. The layout is drawn in src/protocol/mod.rs; both sides are
 // held to fixtures/wire/*.json.
 
+import { SILENCE } from './level.js';
+
+export { SILENCE };
+
 /** The only version of the protocol. */
 export const VERSION = 1;
 /** Named in `Sec-WebSocket-Protocol`. */
 export const SUBPROTOCOL = 'sidetone.v1';
 /** Bytes of a header. */
 export const HEADER_LENGTH = 16;
-/** The level that means silence. */
-export const SILENCE = 127;
 /** The longest chat line in bytes. */
 export const MAX_CHAT = 4096;
 /** The longest name in characters. */
