@@ -14,6 +14,8 @@ const $ = (id) => document.getElementById(id);
 const STORE = 'sidetone';
 /** How long a passing note stays. */
 const NOTE_MS = 4000;
+/** Sound that is about to start is suspended for a moment too. */
+const LOCK_MS = 300;
 const CONNECTION_SITUATIONS = ['server-gone', 'websocket-refused', 'blocked-by-policy', 'server-full', 'name-taken', 'refused', 'network-changed'];
 
 const query = new URLSearchParams(location.search);
@@ -21,7 +23,7 @@ const settings = { ...remembered(), ...asked() };
 const emit = (event, fields) => dispatchEvent(new CustomEvent('sidetone:event', { detail: { event, fields } }));
 
 const now = {
-  call: null, state: 'lobby', name: '', room: '', stream: 0, joined: false, opened: false, muted: false, deafened: false,
+  call: null, last: null, state: 'lobby', name: '', room: '', stream: 0, joined: false, opened: false, muted: false, deafened: false,
   microphone: null, camera: null, ascii: settings.ascii !== false, unread: 0, retryAt: 0, pictures: new Map(),
 };
 
@@ -94,6 +96,7 @@ function leave() {
 function back(note) {
   const was = now.call;
   now.call = null;
+  now.last = was ?? now.last;
   stopCamera();
   now.microphone?.stop();
   Object.assign(now, { microphone: null, state: 'lobby', stream: 0, retryAt: 0 });
@@ -140,9 +143,9 @@ function attend(call) {
     room.picture(stream, jpeg);
   });
   on('audio', soundChanged);
-  on('log', ({ event, fields }) => {
-    if (event === 'client.connected') now.opened = true;
-    if (event === 'client.connecting') now.opened = false;
+  // Its last words too, when another call is already on.
+  call.addEventListener('log', ({ detail: { event, fields } }) => {
+    if (now.call === call && event.startsWith('client.connect')) now.opened = event === 'client.connected';
     emit(event, fields);
   });
 }
@@ -267,16 +270,18 @@ function deviceFailed(device, error) {
 
 // ---- sound
 
+let lockTimer = 0;
 function soundChanged(sound) {
   statistics.sound = sound;
   const { state, sampleRate = 0, baseLatencyMs = 0, outputLatencyMs = 0 } = sound;
   emit('browser.audio_context', { state, sample_rate: sampleRate, base_latency_ms: baseLatencyMs, output_latency_ms: outputLatencyMs });
+  clearTimeout(lockTimer);
   if (state === 'unsupported') {
     if (isSecureContext) raise('no-webcodecs');
   } else if (state === 'running') {
     clear('autoplay-locked');
   } else if (state !== 'closed') {
-    raise('autoplay-locked');
+    lockTimer = setTimeout(() => now.call && raise('autoplay-locked'), LOCK_MS);
   }
 }
 
@@ -437,8 +442,6 @@ document.addEventListener('visibilitychange', () => {
 document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
   if (effectiveDirective === 'connect-src') raise('blocked-by-policy', { directive: effectiveDirective });
 });
-// Said to the server, so that the others do not wait ten seconds to see this person go.
-addEventListener('pagehide', () => now.call?.leave());
 setInterval(showCountdown, 250);
 
 $('unlock').addEventListener('click', unlock);
@@ -465,7 +468,7 @@ window.sidetone = {
     state: now.state, situation: situations.current?.word ?? null, name: now.name, room: now.room, stream: now.stream, muted: now.muted,
     deafened: now.deafened, camera: Boolean(now.camera), participants: room.others, chat: [...chat.said],
   }),
-  stats: () => now.call?.stats() ?? Promise.resolve(null),
+  stats: () => (now.call ?? now.last)?.stats() ?? Promise.resolve(null),
   output: () => now.call?.output ?? null,
   pictures: () => Object.fromEntries([...now.pictures].map(([name, jpeg]) => [name, base64(jpeg)])),
 };

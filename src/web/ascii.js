@@ -13,8 +13,8 @@ const MAX_COLUMNS = 120;
 const MIN_COLUMNS = 48;
 /** Width of a cell that reads well, in CSS pixels. */
 const CELL = 5;
-/** Light of a cell between its glyph's strokes, of 255: the glyphs keep their shape, the picture keeps its areas. */
-const GLOW = 70;
+/** Light between the strokes of the fullest glyph, of 255: the glyphs keep their shape, the picture keeps its areas. */
+const GLOW = 105;
 /** As a pixel. */
 const BLACK = 0xff000000 | 0;
 
@@ -98,9 +98,8 @@ function atlasOf(cell) {
       context.clearRect(0, 0, width, height);
       context.fillText(RAMP[index], 0, height * 0.76);
       const drawn = context.getImageData(0, 0, width, height).data;
-      const fill = FILL[index] / 1000;
+      const floor = GLOW * Math.sqrt(FILL[index] / 1000);
       for (let i = 0; i < width * height; i += 1) {
-        const floor = GLOW * fill;
         atlas[index * width * height + i] = floor + (255 - floor) * drawn[i * 4 + 3] / 255;
       }
     }

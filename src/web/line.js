@@ -2,8 +2,8 @@
 
 const WIDTH = 320;
 const HEIGHT = 240;
-const still = matchMedia('(prefers-reduced-motion: reduce)');
 let context = null;
+let still = null;
 
 /**
  * Height of the line above its middle at `x` from 0 to 1, in half heights; `energy` from 0 to 1, `phase` in seconds.
@@ -19,6 +19,7 @@ export function heightAt(x, energy, phase) {
 /** Draws the line of `hue` on a `Screen`. */
 export function drawLine(screen, { hue, energy, phase, ascii }) {
   context ??= new OffscreenCanvas(WIDTH, HEIGHT).getContext('2d', { alpha: false });
+  still ??= matchMedia('(prefers-reduced-motion: reduce)');
   const c = context;
   const at = still.matches ? 0.4 : phase;
   c.fillStyle = '#000';

@@ -131,9 +131,9 @@ const number = (value, digits, unit) => (Number.isFinite(value) ? `${value.toFix
 
 /**
  * What the panel shows of two reports a while apart (the first may be null): `[[term, figure]]`. `sound`: the last `audio`
- * event. PURE.
+ * event; `secure`: over TLS. PURE.
  */
-export function figures(before, report, sound = {}) {
+export function figures(before, report, sound = {}, secure = false) {
   const [transport, audio, earlier] = [of(report, 'transport'), of(report, 'inbound-audio'), of(before, 'inbound-audio')];
   const seconds = (Date.parse(report.timestamp) - Date.parse(before?.timestamp)) / 1000;
   const since = (entry, past, field) => entry[field] - (past[field] ?? 0);
@@ -144,7 +144,7 @@ export function figures(before, report, sound = {}) {
   const seen = (pictures(video(report), 'framesDecoded') - pictures(video(before), 'framesDecoded')) / seconds;
   const sent = (of(report, 'outbound-video').framesSent - (of(before, 'outbound-video').framesSent ?? 0)) / seconds;
   return [
-    ['Transport', location.protocol === 'https:' ? 'WebSocket, TLS' : 'WebSocket'],
+    ['Transport', secure ? 'WebSocket, TLS' : 'WebSocket'],
     ['Round trip', number(transport.currentRoundTripTime * 1000, 1, 'ms')],
     ['Jitter buffer', number(buffered * 1000, 0, 'ms')],
     ['Concealed sound', number(100 * audio.concealedSamples / audio.totalSamplesReceived, 2, '%')],
@@ -183,7 +183,7 @@ export class Statistics {
   async #show() {
     const report = await this.#read().catch(() => null);
     if (!report) return;
-    const rows = figures(this.#before, report, this.sound);
+    const rows = figures(this.#before, report, this.sound, location.protocol === 'https:');
     this.#before = report;
     const list = $('figures');
     rows.forEach(([term, figure], index) => {
