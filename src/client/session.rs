@@ -228,6 +228,7 @@ fn take(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
         | Kind::Chat
         | Kind::Mute
         | Kind::Bye
+        | Kind::Speaking
         | Kind::Unknown(_) => control(shared, frame)?,
     }
     Ok(())
@@ -259,6 +260,11 @@ fn control(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
         Some(Message::Mute(mute)) => {
             if let Some(remote) = lock(&shared.room).others.get_mut(&mute.stream) {
                 remote.muted = mute.muted;
+            }
+        }
+        Some(Message::Speaking(speaking)) => {
+            for (stream, remote) in &mut lock(&shared.room).others {
+                remote.speaking = speaking.streams.contains(stream);
             }
         }
         Some(Message::Hello(_) | Message::Welcome(_) | Message::Refusal(_)) => {
