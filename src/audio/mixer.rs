@@ -182,6 +182,11 @@ impl RoomMixer {
         self.speakers
     }
 
+    /// Streams of those who were in the mix of the last tick.
+    pub fn heard(&self) -> impl Iterator<Item = u16> {
+        self.members.iter().filter(|(_, member)| member.mixed).map(|(stream, _)| *stream)
+    }
+
     /// Participants in the room.
     pub fn len(&self) -> usize {
         self.members.len()

@@ -151,7 +151,8 @@ fn compose(shared: &Shared, kind: TerminalKind, size: (u16, u16), line: Option<&
             canvas.set_text(middle, "  (no picture)", Style::default());
         }
         let muted = if remote.muted { " [muted]" } else { "" };
-        canvas.set_text(label, &format!(" {}{muted}", remote.name), Style::default());
+        let speaking = if remote.speaking { "* " } else { "" };
+        canvas.set_text(label, &format!(" {speaking}{}{muted}", remote.name), Style::default());
     }
     if room.others.is_empty() {
         let middle = Rect::new(0, picture_rows / 2, columns, 1);

@@ -229,6 +229,7 @@ fn take(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
         | Kind::Chat
         | Kind::Mute
         | Kind::Bye
+        | Kind::Speaking
         | Kind::Unknown(_) => control(shared, frame)?,
     }
     Ok(())
@@ -267,6 +268,11 @@ fn control(shared: &Shared, frame: &Frame) -> Result<(), WireError> {
             });
             if let Some(name) = named {
                 log.emit(Event::ClientParticipantMuted { stream, name, muted });
+            }
+        }
+        Some(Message::Speaking(speaking)) => {
+            for (stream, remote) in &mut lock(&shared.room).others {
+                remote.speaking = speaking.streams.contains(stream);
             }
         }
         Some(Message::Hello(_) | Message::Welcome(_) | Message::Refusal(_)) => {

@@ -33,6 +33,8 @@ pub(super) struct Link {
 pub(super) struct Remote {
     pub(super) name: String,
     pub(super) muted: bool,
+    /// Whether it is heard now.
+    pub(super) speaking: bool,
     pub(super) assembler: Assembler,
     pub(super) picture: Option<Picture>,
 }

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 /// Most control bytes that wait; more means that the receiver does not read.
 const CONTROL_BYTES: usize = 256 * 1_024;
+/// Control bytes that may wait when something comes that is worth nothing later.
+const SHORT_CONTROL_BYTES: usize = 4 * 1_024;
 /// Control frames that an idle queue keeps room for.
 const IDLE_CAPACITY: usize = 8;
 /// 100 ms of audio.
@@ -95,6 +97,16 @@ impl Outbox {
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// A control frame that the receiver could do without; `false` if it is not taken, because too much waits already.
+    pub fn control_if_short(&self, frame: Bytes) -> bool {
+        // whatever comes in between only makes the queue longer by itself
+        let short = self.state().control_bytes <= SHORT_CONTROL_BYTES;
+        if short {
+            self.control(frame);
+        }
+        short
     }
 
     /// An audio frame; the oldest goes if there are too many.
@@ -281,6 +293,16 @@ mod tests {
         let outbox = Outbox::default();
         (0..CONTROL_BYTES / 20 + 2).for_each(|_| outbox.control(frame(1)));
         assert_eq!(drain(&outbox), [255]);
+    }
+
+    #[test]
+    fn what_is_not_needed_leaves_room_in_the_queue() {
+        let outbox = Outbox::default();
+        let taken = (0..1_000).take_while(|_| outbox.control_if_short(frame(1))).count();
+        assert_eq!(taken, SHORT_CONTROL_BYTES / 20 + 1);
+        assert!(!outbox.control_if_short(frame(1)));
+        assert_eq!(drain(&outbox).len(), taken);
+        assert!(outbox.control_if_short(frame(1)), "the receiver reads again");
     }
 
     #[test]

@@ -203,6 +203,14 @@ pub struct Bye {
     pub reason: String,
 }
 
+/// Server to client: who is in the mix now. Sent when that changes, at most every 100 ms; nobody is heard before the
+/// first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speaking {
+    /// Their streams, in ascending order.
+    pub streams: Vec<u16>,
+}
+
 /// Any control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -226,6 +234,8 @@ pub enum Message {
     Mute(Mute),
     /// See [`Bye`].
     Bye(Bye),
+    /// See [`Speaking`].
+    Speaking(Speaking),
 }
 
 impl Message {
@@ -242,6 +252,7 @@ impl Message {
             Self::Chat(_) => Kind::Chat,
             Self::Mute(_) => Kind::Mute,
             Self::Bye(_) => Kind::Bye,
+            Self::Speaking(_) => Kind::Speaking,
         }
     }
 
@@ -257,6 +268,7 @@ impl Message {
             Self::Chat(m) => serde_json::to_vec(m),
             Self::Mute(m) => serde_json::to_vec(m),
             Self::Bye(m) => serde_json::to_vec(m),
+            Self::Speaking(m) => serde_json::to_vec(m),
         };
         let payload = Bytes::from(json.expect("plain structs have no failing serialisation"));
         Frame { kind: self.kind(), stream, sequence, timestamp: 0, payload }
@@ -282,6 +294,7 @@ impl Message {
             Kind::Chat => Self::Chat(read(frame)?),
             Kind::Mute => Self::Mute(read(frame)?),
             Kind::Bye => Self::Bye(read(frame).and_then(check_bye)?),
+            Kind::Speaking => Self::Speaking(read(frame)?),
             Kind::Audio | Kind::Video | Kind::Unknown(_) => return Ok(None),
         }))
     }

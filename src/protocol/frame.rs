@@ -31,6 +31,8 @@ pub enum Kind {
     Mute,
     /// Either way, last frame: [`crate::protocol::Bye`].
     Bye,
+    /// Server to client: [`crate::protocol::Speaking`].
+    Speaking,
     /// Either way: [`crate::protocol::AudioPacket`].
     Audio,
     /// Either way: [`crate::protocol::VideoChunk`].
@@ -53,6 +55,7 @@ impl Kind {
             Self::Chat => 0x08,
             Self::Mute => 0x09,
             Self::Bye => 0x0A,
+            Self::Speaking => 0x0B,
             Self::Audio => 0x10,
             Self::Video => 0x20,
             Self::Unknown(code) => code,
@@ -72,6 +75,7 @@ impl Kind {
             0x08 => Self::Chat,
             0x09 => Self::Mute,
             0x0A => Self::Bye,
+            0x0B => Self::Speaking,
             0x10 => Self::Audio,
             0x20 => Self::Video,
             other => Self::Unknown(other),
@@ -93,6 +97,7 @@ impl Kind {
             | Self::Chat
             | Self::Mute
             | Self::Bye
+            | Self::Speaking
             | Self::Unknown(_) => 64 * 1_024,
         }
     }

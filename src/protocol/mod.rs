@@ -25,7 +25,13 @@
 //! one frame closes the connection with 1002. The client speaks first, with [`Hello`]. Unknown kinds are
 //! skipped, unknown JSON fields ignored.
 //!
-//! Kinds below 0x10 are control and carry JSON; 0x10 is [`audio`], 0x20 is [`video`].
+//! Kinds below 0x10 are control and carry JSON; 0x10 is [`audio`], 0x20 is [`video`]:
+//!
+//! | from | kinds |
+//! |---|---|
+//! | client | 0x01 hello |
+//! | server | 0x02 welcome, 0x03 refusal, 0x06 joined, 0x07 left, 0x0B speaking |
+//! | both | 0x04 ping, 0x05 pong, 0x08 chat, 0x09 mute, 0x0A bye, 0x10 audio, 0x20 video |
 
 pub mod audio;
 pub mod control;
@@ -35,7 +41,7 @@ pub mod video;
 pub use audio::AudioPacket;
 pub use control::{
     AudioParameters, Bye, Capability, Chat, Hello, Joined, Left, Message, Mute, Participant, Ping, Refusal,
-    RefusalCode, Welcome,
+    RefusalCode, Speaking, Welcome,
 };
 pub use frame::{Decoder, Frame, HEADER_LENGTH, Header, Kind, MAGIC, WireError};
 pub use video::VideoChunk;

@@ -281,6 +281,7 @@ impl Connection<'_> {
             | Kind::Chat
             | Kind::Mute
             | Kind::Bye
+            | Kind::Speaking
             | Kind::Unknown(_) => {
                 if !intake.control.take(now) {
                     return Err(Refused::Flood("control messages"));
@@ -365,7 +366,14 @@ fn obey(seat: &Seat, frame: &Frame) -> Result<(), WireError> {
         Some(Message::Chat(chat)) => seat.chat(clean(&chat.text, frame.kind)?),
         Some(Message::Mute(mute)) => seat.mute(mute.muted),
         Some(Message::Pong(_) | Message::Bye(_)) | None => {}
-        Some(Message::Hello(_) | Message::Welcome(_) | Message::Refusal(_) | Message::Joined(_) | Message::Left(_)) => {
+        Some(
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Refusal(_)
+            | Message::Joined(_)
+            | Message::Left(_)
+            | Message::Speaking(_),
+        ) => {
             return Err(WireError::NotAllowed { kind: frame.kind.code(), when: "from a client in a room" });
         }
     }

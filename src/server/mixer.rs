@@ -1,12 +1,13 @@
 //! The mixer's thread: one tick every 20 ms against absolute deadlines. The tick decides the latency of everybody, so it
 //! never runs on an async timer.
 
-use super::hub::{Hub, Inbound, Room, lock};
+use super::hub::{Hub, Inbound, Member, Room, lock};
 use super::realtime;
 use crate::audio::mixer::{MixOut, RoomMixer};
 use crate::clock;
 use crate::event::Event;
-use crate::protocol::AudioPacket;
+use crate::protocol::{AudioPacket, Message, Speaking};
+use crate::session::Speakers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ const TICK_SAMPLES: u32 = 960;
 struct Mixed {
     room: Arc<Room>,
     mixer: RoomMixer,
+    speakers: Speakers,
     /// Last sequence number sent to each listener.
     sequences: BTreeMap<u16, u16>,
     /// Advances with every tick, whether anything is sent or not.
@@ -84,6 +86,7 @@ fn tick_all(hub: &Hub, rooms: &mut BTreeMap<u64, Mixed>, present: &[Arc<Room>], 
         let mixed = rooms.entry(room.id).or_insert_with(|| Mixed {
             room: Arc::clone(room),
             mixer: RoomMixer::new(hub.config.loudest),
+            speakers: Speakers::default(),
             sequences: BTreeMap::new(),
             timestamp: 0,
         });
@@ -104,8 +107,14 @@ impl Mixed {
     fn tick(&mut self, #[cfg(feature = "sabotage")] hub: &Hub, now: Duration) -> u64 {
         for inbound in self.room.take_inbox() {
             match inbound {
-                Inbound::Join(stream) => self.mixer.add(stream),
-                Inbound::Leave(stream) => drop(self.mixer.remove(stream)),
+                Inbound::Join(stream) => {
+                    self.mixer.add(stream);
+                    self.speakers.joined(stream);
+                }
+                Inbound::Leave(stream) => {
+                    self.mixer.remove(stream);
+                    self.speakers.left(stream);
+                }
                 Inbound::Audio { stream, sequence, timestamp, packet, at } => {
                     self.mixer.push(stream, sequence, timestamp, packet, at);
                 }
@@ -123,6 +132,7 @@ impl Mixed {
             *sequence = sequence.wrapping_add(1);
             member.outbox.audio(AudioPacket { level, opus }.frame(0, *sequence, self.timestamp).encode());
         }
+        self.tell_who_speaks(&members, now);
         self.sequences.retain(|stream, _| members.contains_key(stream));
         let mut concealed = 0;
         for (stream, member) in &members {
@@ -132,6 +142,16 @@ impl Mixed {
             *heard = counters;
         }
         concealed
+    }
+
+    /// A stalled receiver must not drown in it: it is told when its queue is short again.
+    fn tell_who_speaks(&mut self, members: &BTreeMap<u16, Arc<Member>>, now: Duration) {
+        for stream in self.mixer.heard() {
+            self.speakers.heard(stream, now);
+        }
+        let Some(streams) = self.speakers.news(members.keys().copied(), now) else { return };
+        let frame = Message::Speaking(Speaking { streams }).frame(0, 0).encode();
+        self.speakers.tell(|stream| members.get(&stream).is_none_or(|m| m.outbox.control_if_short(frame.clone())));
     }
 }
 

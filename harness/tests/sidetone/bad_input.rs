@@ -7,7 +7,8 @@ use sidetone::clock;
 use sidetone::event::{Event, Record, Transport};
 use sidetone::protocol::video::CHUNK_DATA;
 use sidetone::protocol::{
-    AudioPacket, Frame, Hello, Joined, Kind, Left, Message, Participant, Ping, Refusal, RefusalCode, VideoChunk,
+    AudioPacket, Frame, Hello, Joined, Kind, Left, Message, Participant, Ping, Refusal, RefusalCode, Speaking,
+    VideoChunk,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -176,6 +177,9 @@ const CASES: &[Case] = &[
     }),
     case("a refusal from a client", &BOTH, true, 1002, |p| {
         p.tell(&Message::Refusal(Refusal { code: RefusalCode::ServerFull, message: String::new() }));
+    }),
+    case("somebody is heard, says a client", &BOTH, true, 1002, |p| {
+        p.tell(&Message::Speaking(Speaking { streams: vec![1] }));
     }),
     case("a goodbye that cannot be answered", &BOTH, true, 1002, |p| {
         p.send(&frame(Kind::Bye, b"{\"code\":1005,\"reason\":\"\"}"));

@@ -120,6 +120,41 @@ fn chat_names_its_sender_and_carries_no_control_characters() {
     server.stop();
 }
 
+/// What a peer is told next about who is heard.
+fn speaking(peer: &mut Peer) -> Vec<u16> {
+    peer.until_message(
+        "who is heard",
+        |m| if let Message::Speaking(speaking) = m { Some(speaking.streams) } else { None },
+    )
+}
+
+#[test]
+fn everybody_is_told_who_is_heard_when_it_changes() {
+    let server = Server::start();
+    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
+    let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "lobby");
+    let mut voice = Voice::new(440.0);
+    let mut late = Peer::connect(&server, Transport::Tcp);
+    paced(FRAME, 75, |i| {
+        // words with pauses of 100 ms between them
+        match i % 15 {
+            0..10 => ada.audio(&voice.packet()),
+            10 => ada.audio(&AudioPacket::keep_alive()),
+            _ => {}
+        }
+        if i == 40 {
+            late.tell(&Message::Hello(super::support::hello("late", "lobby")));
+        }
+    });
+    assert_eq!(speaking(&mut late), [ada.stream], "who comes later learns it, too");
+    let from = ada.stream;
+    for peer in [&mut ada, &mut bob] {
+        assert_eq!((speaking(peer), speaking(peer)), (vec![from], vec![]), "once each, whatever the pauses");
+    }
+    assert_eq!(speaking(&mut late), Vec::<u16>::new());
+    server.stop();
+}
+
 /// Reads pictures of one sender until the one that ends with `last`; gives the first byte of each.
 fn pictures(peer: &mut Peer, from: u16, last: u8) -> Vec<u8> {
     let (mut assembler, mut seen) = (Assembler::new(), Vec::new());

@@ -3,7 +3,7 @@
 use super::support::{Deadline, Fake, Peer, Server, chat};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use sidetone::event::Transport;
-use sidetone::protocol::{Chat, Joined, Message, Mute, Participant};
+use sidetone::protocol::{Chat, Joined, Message, Mute, Participant, Speaking};
 use sidetone::video::{jpeg, pattern::test_pattern};
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -213,6 +213,24 @@ fn a_lost_server_is_told_and_mute_survives_it() {
     let (_ada, welcome) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
     assert!(welcome.participants.iter().any(|p| p.name == "carol"));
     terminal.shows("ada");
+    terminal.press("q");
+    terminal.ends_well();
+}
+
+#[test]
+fn who_is_heard_is_marked() {
+    let fake = Fake::listen();
+    let mut terminal = Terminal::client(&format!("tcp://{}", fake.address()), &[]);
+    let mut session = fake.accept();
+    session.welcome("lobby", "Ada");
+    terminal.shows("in room");
+    assert!(!terminal.text().contains('*'), "{}", terminal.text());
+    session.tell(&Message::Speaking(Speaking { streams: vec![2, 9] }));
+    terminal.shows(" * Ada");
+    session.tell(&Message::Mute(Mute { stream: 2, muted: true }));
+    terminal.shows(" * Ada [muted]");
+    session.tell(&Message::Speaking(Speaking { streams: vec![] }));
+    terminal.until("no mark", |t| !t.text().contains('*'));
     terminal.press("q");
     terminal.ends_well();
 }
