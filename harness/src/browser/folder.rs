@@ -28,7 +28,10 @@ impl Folder {
         sweep(parent);
         let path = parent.join(format!("{PREFIX}{}-{:08x}", std::process::id(), rand::random::<u32>()));
         let failed = |error: io::Error| {
-            format!("{}: a folder for the browser cannot be made: {error}; set TMPDIR to a place with room", path.display())
+            format!(
+                "{}: a folder for the browser cannot be made: {error}; set TMPDIR to a place with room",
+                path.display()
+            )
         };
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         let lock = File::create_new(path.join(LOCK)).and_then(|file| {

@@ -36,7 +36,8 @@ impl Page {
     /// # Errors
     /// The exception it threw, or [`DevtoolsError`].
     pub(super) async fn evaluate(&self, expression: &str, patience: Duration) -> Result<Value, Refused> {
-        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": false });
+        let params =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": false });
         let answer = self.session.call_within("Runtime.evaluate", params, patience).await.map_err(told)?;
         let thrown = &answer["exceptionDetails"];
         if thrown.is_null() {
@@ -54,7 +55,8 @@ impl Page {
         let (x, y) = self.find(selector, patience).await?;
         for (kind, buttons, count) in [("mouseMoved", 0, 0), ("mousePressed", 1, 1), ("mouseReleased", 0, 1)] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let params = json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count });
+            let params =
+                json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count });
             self.session.call("Input.dispatchMouseEvent", params).await.map_err(told)?;
         }
         Ok(())

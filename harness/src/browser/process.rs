@@ -236,10 +236,8 @@ mod tests {
         let has = |flag: &str| args.iter().any(|a| a == flag);
         assert!(has("--no-sandbox") && has("--autoplay-policy=document-user-activation-required"));
         assert!(!has("--headless=new") && !has("--use-fake-ui-for-media-stream"));
-        let named = |address: &str| Way {
-            host_name: Some(("chat.example".to_owned(), address.parse().unwrap())),
-            ..way()
-        };
+        let named =
+            |address: &str| Way { host_name: Some(("chat.example".to_owned(), address.parse().unwrap())), ..way() };
         assert!(rules(&named("127.0.0.1"), "ws://127.0.0.1:9").starts_with("MAP chat.example 127.0.0.1, MAP * "));
         assert!(rules(&named("::1"), "ws://[::1]:9").starts_with("MAP chat.example [::1], MAP * "));
     }

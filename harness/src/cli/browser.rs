@@ -118,7 +118,10 @@ impl Browser {
             Ok(log) => log,
             Err(error) => {
                 let file = self.log_file.map_or_else(|| "stderr".to_owned(), |f| f.display().to_string());
-                return fail(code::INTERNAL, format!("{file}: the log cannot be opened: {error}; give another --log-file"));
+                return fail(
+                    code::INTERNAL,
+                    format!("{file}: the log cannot be opened: {error}; give another --log-file"),
+                );
             }
         };
         let runtime = super::runtime().and_then(|runtime| Ok((runtime, std::env::current_exe()?)));
@@ -186,7 +189,9 @@ fn finish(ended: &Ended, log: &Log) -> ExitCode {
 
 fn parse_target(text: &str) -> Result<Target, String> {
     if text.trim().to_ascii_lowercase().starts_with("tcp://") {
-        return Err("a browser speaks no tcp://; give the port of HTTP and WebSocket, for instance ws://HOST:7461".to_owned());
+        return Err(
+            "a browser speaks no tcp://; give the port of HTTP and WebSocket, for instance ws://HOST:7461".to_owned()
+        );
     }
     text.parse().map_err(|error: sidetone::net::dial::TargetError| error.to_string())
 }
