@@ -14,6 +14,12 @@ pub fn now_rfc3339() -> String {
     format!("{:.6}", jiff::Timestamp::now())
 }
 
+/// By how many microseconds the clock of the day (since 1970) is ahead of `CLOCK_MONOTONIC` now.
+pub fn wall_ahead_us() -> i64 {
+    let wall = jiff::Timestamp::now().as_microsecond();
+    wall - i64::try_from(monotonic_ns() / 1_000).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -197,7 +197,7 @@ export class Session {
   mute(muted) {
     if (muted === this.#muted) return [];
     this.#muted = muted;
-    return this.state === 'joined' ? [this.#tell('mute', { muted })] : [];
+    return [log('client.muted', { muted }), ...(this.state === 'joined' ? [this.#tell('mute', { muted })] : [])];
   }
 
   leave() {
@@ -260,9 +260,15 @@ export class Session {
         this.#others.delete(message.stream);
         return [log('client.participant_left', message), event('participant-left', { ...message, reason: '' })];
       case 'chat':
-      case 'mute':
+        return [log('client.chat', message), event('chat', message)];
+      case 'mute': {
+        const { stream, muted } = message;
+        const name = this.#others.get(stream)?.name;
+        const told = name === undefined ? [] : [log('client.participant_muted', { stream, name, muted })];
+        return [...told, event('mute', message)];
+      }
       case 'speaking':
-        return [event(frame.kind, message)];
+        return [event('speaking', message)];
       case 'bye':
         this.#bye = message;
         return [];

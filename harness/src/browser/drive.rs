@@ -1,6 +1,6 @@
 //! The course: start, load, lobby, join, stay.
 
-use super::devtools::{self, Session};
+use super::devtools::{self, DevtoolsError, Session};
 use super::events::Translator;
 use super::files::{self, Devices};
 use super::find;
@@ -10,11 +10,12 @@ use super::obey::obey;
 use super::page::{PAGE_SCRIPT, Page, SOCKET_SCRIPT, call};
 use super::process::{self, Running, Way};
 use super::record::{Heard, Recording};
-use super::watch::{Scene, Watcher, listen_to};
+use super::watch::{Scene, Watcher, listening};
 use super::{Ended, Outcome, Setup};
+use futures_util::future::{try_join, try_join_all};
 use serde_json::json;
 use sidetone::clock::{micros, monotonic};
-use sidetone::device::MicrophoneSpec;
+use sidetone::device::{CameraSpec, MicrophoneSpec, SpeakerSpec};
 use sidetone::event::Event;
 use sidetone::net::dial::{self, DialError};
 use std::net::SocketAddr;
@@ -175,37 +176,35 @@ async fn open(
     Ok(Driven { page, browser: root, scene: seen, watcher, end_watching, loaded, pictured, url, address })
 }
 
-/// Everything that has to be in place before the page is loaded. Commands of one session keep their order, so only the
-/// last answer is waited for.
-async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Result<(), devtools::DevtoolsError> {
-    let session = &page.session;
-    session.tell("Page.enable", &json!({}));
-    session.tell("Inspector.enable", &json!({}));
-    listen_to(session);
-    let record = matches!(setup.speaker, sidetone::device::SpeakerSpec::Wav(_));
+/// Everything that has to be in place before the page is loaded. Each answer is waited for: another process renders the
+/// page than the empty one, and it is given only what was done by then.
+async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Result<(), DevtoolsError> {
+    let mut orders = vec![("Page.enable", json!({})), ("Inspector.enable", json!({}))];
+    orders.extend(listening());
+    let record = matches!(setup.speaker, SpeakerSpec::Wav(_));
     for script in [call(SOCKET_SCRIPT, &json!(null)), call(PAGE_SCRIPT, &json!({ "record": record }))] {
-        session.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+        orders.push(("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })));
     }
     let (width, height) = setup.window;
     let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-    session.tell("Emulation.setDeviceMetricsOverride", &size);
+    orders.push(("Emulation.setDeviceMetricsOverride", size));
     let scheme = if setup.dark { "dark" } else { "light" };
     let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-    session.tell("Emulation.setEmulatedMedia", &media);
+    orders.push(("Emulation.setEmulatedMedia", media));
     if setup.page_policy.is_some() {
-        let document =
-            json!({ "patterns": [{ "urlPattern": "*", "resourceType": "Document", "requestStage": "Response" }] });
-        session.call("Fetch.enable", document).await?;
+        let document = json!([{ "urlPattern": "*", "resourceType": "Document", "requestStage": "Response" }]);
+        orders.push(("Fetch.enable", json!({ "patterns": document })));
     }
+    let orders = orders.into_iter().map(|(method, params)| page.session.call(method, params));
+    let mut denials = Vec::new();
     if setup.deny_capture {
         let origin = url.split('?').next().unwrap_or_default().trim_end_matches('/');
         for name in ["microphone", "camera"] {
             let denied = json!({ "permission": { "name": name }, "setting": "denied", "origin": origin });
-            root.call("Browser.setPermission", denied).await?;
+            denials.push(root.call("Browser.setPermission", denied));
         }
     }
-    session.call("Page.bringToFront", json!({})).await?;
-    Ok(())
+    try_join(try_join_all(orders), try_join_all(denials)).await.map(drop)
 }
 
 /// The page's address. What a person would click away in the lobby is said by the URL.
@@ -221,7 +220,7 @@ fn url_of(setup: &Setup) -> String {
     if setup.microphone == MicrophoneSpec::None {
         query.push("mic=off".to_owned());
     }
-    if setup.camera == sidetone::device::CameraSpec::None {
+    if setup.camera == CameraSpec::None {
         query.push("camera=off".to_owned());
     }
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };

@@ -28,6 +28,8 @@ pub(super) struct Translator {
     /// Stands in for what a page cannot know.
     server: SocketAddr,
     urls: BTreeMap<String, String>,
+    /// Bytes of answers that are under way.
+    answers: BTreeMap<String, u64>,
     sockets: BTreeMap<String, String>,
     /// By URL: how a socket was closed, as its page sees it; the browser does not tell.
     close_frames: BTreeMap<String, VecDeque<(Option<u16>, String)>>,
@@ -43,6 +45,7 @@ impl Translator {
         Self {
             server,
             urls: BTreeMap::new(),
+            answers: BTreeMap::new(),
             sockets: BTreeMap::new(),
             close_frames: BTreeMap::new(),
             closed: VecDeque::new(),
@@ -56,15 +59,21 @@ impl Translator {
         let one = match notice.method.as_str() {
             "Runtime.consoleAPICalled" => Some(console(p)),
             "Runtime.exceptionThrown" => Some(exception(&p["exceptionDetails"])),
-            "Log.entryAdded" => Some(entry(&p["entry"])),
+            // a worker tells us itself
+            "Log.entryAdded" if p["entry"]["source"] != "worker" => Some(entry(&p["entry"])),
             "Page.javascriptDialogOpening" => Some(dialog(p)),
             "Audits.issueAdded" => issue(&p["issue"]),
             "Network.requestWillBeSent" => {
                 self.request(p);
                 None
             }
+            "Network.responseReceived" => {
+                self.answer(p);
+                None
+            }
             "Network.loadingFinished" => {
-                self.traffic.bytes += p["encodedDataLength"].as_f64().map_or(0, whole);
+                let told = p["encodedDataLength"].as_f64().map_or(0, whole);
+                self.traffic.bytes += self.answers.remove(&id_of(p)).unwrap_or(0).max(told);
                 drop(self.urls.remove(&id_of(p)));
                 None
             }
@@ -100,6 +109,19 @@ impl Translator {
             self.traffic.requests += 1;
         }
         drop(self.urls.insert(id_of(p), url));
+    }
+
+    /// Of a worker's script the browser later tells the head alone, so what the head says of the body is kept.
+    fn answer(&mut self, p: &Value) {
+        let response = &p["response"];
+        if response["fromDiskCache"] == true {
+            return;
+        }
+        let head = response["encodedDataLength"].as_f64().map_or(0, whole);
+        let headers = response["headers"].as_object().into_iter().flatten();
+        let length = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value);
+        let body = length.filter_map(|value| value.as_str()?.parse::<u64>().ok()).next();
+        self.answers.insert(id_of(p), head + body.unwrap_or(0));
     }
 
     fn failed(&mut self, p: &Value) -> Event {
@@ -373,6 +395,12 @@ mod tests {
         }
         said(&mut t, "Network.loadingFinished", json!({"requestId": "1", "encodedDataLength": 1_234.0}));
         assert_eq!(t.traffic, Traffic { requests: 2, bytes: 1_234 });
+        // a worker's script, as it is really told: 90 bytes of head, 378 of body
+        let head = json!({"requestId": "4", "type": "Other", "response": {"encodedDataLength": 90, "fromDiskCache": false,
+            "headers": {"Content-Length": "378", "Content-Type": "text/javascript"}}});
+        said(&mut t, "Network.responseReceived", head);
+        said(&mut t, "Network.loadingFinished", json!({"requestId": "4", "encodedDataLength": 90}));
+        assert_eq!(t.traffic.bytes, 1_234 + 468);
         let failed =
             json!({"requestId": "2", "type": "Script", "errorText": "net::ERR_BLOCKED_BY_CSP", "blockedReason": "csp"});
         let expected = Event::BrowserRequestFailed {

@@ -2,15 +2,17 @@
 
 use sidetone::audio::SAMPLE_RATE;
 use sidetone::device::microphone::read_wav;
-use sidetone::device::{CameraSpec, DeviceError, Microphone as _, MicrophoneSpec, microphone, speaker};
+use sidetone::device::{CameraSpec, DeviceError, MicrophoneSpec, microphone, speaker};
 use sidetone::video::{Picture, jpeg, pattern};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The browser plays a file again from its start and may leave a gap there: longer than most calls.
-const TONE_SECONDS: f64 = 120.0;
+/// The browser plays a file again from its start and leaves a gap of a millisecond there: longer than most calls.
+const TONE_SECONDS: usize = 120;
+/// Within the file a piece of this length is repeated, and that without any gap.
+const PIECE_SECONDS: f64 = 4.0;
 /// Silence needs no length.
 const SILENCE_SECONDS: usize = 2;
 /// Silence before a file's sound: the page opens the microphone before it is in the room.
@@ -80,11 +82,11 @@ fn sound(spec: &MicrophoneSpec, lobby: Duration) -> Result<Vec<f32>, DeviceError
     let rate = SAMPLE_RATE as usize;
     Ok(match spec {
         MicrophoneSpec::Tone(hz) => {
-            let mut samples = vec![0.0; whole_periods(*hz)];
+            let mut piece = vec![0.0; whole_periods(*hz)];
             if let Some(mut tone) = microphone::open(spec)? {
-                tone.fill(&mut samples);
+                tone.fill(&mut piece);
             }
-            samples
+            piece.repeat(TONE_SECONDS * rate / piece.len().max(1))
         }
         MicrophoneSpec::Wav(path) => {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds of samples")]
@@ -97,21 +99,17 @@ fn sound(spec: &MicrophoneSpec, lobby: Duration) -> Result<Vec<f32>, DeviceError
     })
 }
 
-/// A number of samples, at most [`TONE_SECONDS`], after which a tone of `hz` begins its period again as exactly as a
-/// whole number of samples can tell.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some millions of samples")]
+/// A number of samples, some seconds, after which a tone of `hz` begins its period again as exactly as a whole number of
+/// samples can tell.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands of samples")]
 fn whole_periods(hz: f64) -> usize {
     let period = f64::from(SAMPLE_RATE) / hz;
-    let most = (TONE_SECONDS * hz).floor() as u32;
+    let most = (PIECE_SECONDS * hz).floor() as u32;
     let off = |periods: u32| {
         let samples = f64::from(periods) * period;
         (samples - samples.round()).abs()
     };
-    // among the last thousand; the longest of equals
-    let best = (most.saturating_sub(1_000).max(1)..=most).rev().min_by(|a, b| {
-        let (a, b) = ((off(*a) * 1e6).round(), (off(*b) * 1e6).round());
-        a.total_cmp(&b)
-    });
+    let best = (most / 4..=most).min_by(|a, b| off(*a).total_cmp(&off(*b)));
     (f64::from(best.unwrap_or(1)) * period).round() as usize
 }
 
@@ -166,8 +164,8 @@ mod tests {
         for hz in [440.0, 660.0, 1_000.0, 523.251, 20.0, 19_999.9] {
             let samples = sound(&MicrophoneSpec::Tone(hz), Duration::ZERO).unwrap();
             let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
-            assert!((60.0..=TONE_SECONDS).contains(&seconds), "{hz}: {seconds} s");
-            let periods = samples.len() as f64 * hz / f64::from(SAMPLE_RATE);
+            assert!((110.0..=120.0).contains(&seconds), "{hz}: {seconds} s");
+            let periods = whole_periods(hz) as f64 * hz / f64::from(SAMPLE_RATE);
             let off = (periods - periods.round()).abs() * f64::from(SAMPLE_RATE) / hz;
             assert!(off < 0.01, "{hz}: the seam is {off} samples wide");
             // what follows the last sample is the first one, of a sine: zero and rising

@@ -48,7 +48,7 @@
   };
 
   // What goes to the speaker, in pieces of a tenth of a second. `at`: when the piece's first sample was rendered, in
-  // microseconds of the clock of `performance.timeOrigin`.
+  // microseconds since 1970.
   const record = async (node) => {
     const { context } = node;
     const sink = new MediaStreamAudioDestinationNode(context, { channelCount: 1, channelCountMode: 'explicit' });
@@ -61,7 +61,11 @@
     for (;;) {
       const { value, done } = await reader.read();
       if (done || node !== heard) break;
-      if (filled === 0) at = value.timestamp;
+      if (filled === 0) {
+        // browsers differ in what they count timestamps from; those that count from something else are late by the delivery
+        const now = performance.now() * 1000;
+        at = performance.timeOrigin * 1000 + (Math.abs(now - value.timestamp) < 5e6 ? value.timestamp : now);
+      }
       const samples = new Float32Array(value.numberOfFrames);
       value.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
       const rate = value.sampleRate;

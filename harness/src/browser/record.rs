@@ -62,8 +62,9 @@ impl Recording {
         })
     }
 
-    /// Takes a piece: `{at, rate, pcm}`, see `page.js`. Pieces before the beginning are forgotten.
-    pub(super) fn piece(&mut self, piece: &Value) {
+    /// Takes a piece: `{at, rate, pcm}`, see `page.js`. Pieces before the beginning are forgotten. `ahead_us`: by how much the
+    /// clock of the day, which the page knows, is ahead of ours.
+    pub(super) fn piece(&mut self, piece: &Value, ahead_us: i64) {
         let bytes = piece["pcm"].as_str().and_then(base64::decode).unwrap_or_default();
         let samples: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
         let (Some(began), Some(at), Some(rate)) = (self.began_us, piece["at"].as_f64(), piece["rate"].as_f64()) else {
@@ -75,7 +76,7 @@ impl Recording {
         }
         let samples = self.at_our_rate(&samples, rate);
         #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
-        let place = ((at - began as f64) * f64::from(SAMPLE_RATE) / 1e6).round() as i64;
+        let place = ((at - ahead_us as f64 - began as f64) * f64::from(SAMPLE_RATE) / 1e6).round() as i64;
         let late = place.saturating_sub(self.written);
         let first = self.written == 0;
         let skipped = if first && late < 0 { usize::try_from(-late).unwrap_or(usize::MAX) } else { 0 };
@@ -133,7 +134,7 @@ impl Resampler {
         let mut out = Vec::new();
         while self.queue.len() >= 4 {
             if self.at >= 1.0 {
-                drop(self.queue.pop_front());
+                let _ = self.queue.pop_front();
                 self.at -= 1.0;
                 continue;
             }
@@ -191,6 +192,9 @@ mod tests {
 
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+    /// Between the two clocks: about now.
+    const AHEAD: i64 = 1_795_543_335_579_150;
+
     /// As the page encodes it.
     fn piece(at: f64, rate: u32, samples: &[f32]) -> Value {
         let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
@@ -201,7 +205,7 @@ mod tests {
                 pcm.push(if i <= three.len() { char::from(DIGITS[value >> (18 - 6 * i) & 63]) } else { '=' });
             }
         }
-        json!({ "at": at, "rate": rate, "pcm": pcm })
+        json!({ "at": at + AHEAD as f64, "rate": rate, "pcm": pcm })
     }
 
     /// The samples of the file after `pieces`; the recording began at 1 s.
@@ -209,9 +213,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.wav");
         let mut recording = Recording::open(&SpeakerSpec::Wav(path.clone())).unwrap().unwrap();
-        recording.piece(&piece(0.0, 48_000, &[0.9; 480]));
+        recording.piece(&piece(0.0, 48_000, &[0.9; 480]), AHEAD);
         assert!(recording.begin(1_000_000).is_some() && recording.begin(2_000_000).is_none());
-        pieces.iter().for_each(|p| recording.piece(p));
+        pieces.iter().for_each(|p| recording.piece(p, AHEAD));
         recording.finish().unwrap();
         read_wav(&path).unwrap()
     }
@@ -259,7 +263,7 @@ mod tests {
         for rubbish in
             [json!(null), json!({"at": 0, "rate": 48_000, "pcm": "%"}), json!({"at": 1e300, "rate": 1, "pcm": ""})]
         {
-            recording.piece(&rubbish);
+            recording.piece(&rubbish, 0);
         }
         assert!(recording.finish().unwrap_err().contains("no piece of a recording"));
         assert!(Recording::open(&SpeakerSpec::Null).unwrap().is_none());

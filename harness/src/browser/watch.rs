@@ -5,6 +5,7 @@ use super::devtools::{Notice, Session};
 use super::events::{Traffic, Translator};
 use super::page::{BINDING, SOCKET_SCRIPT, call};
 use super::record::{Heard, Recording};
+use crate::clock::wall_ahead_us;
 use serde_json::{Value, json};
 use sidetone::clock::{micros, monotonic};
 use sidetone::event::Event;
@@ -114,7 +115,9 @@ impl Watcher {
     fn attach(&self, p: &Value) {
         let Some(id) = p["sessionId"].as_str() else { return };
         let worker = self.page.attached(id);
-        listen_to(&worker);
+        for (method, params) in listening() {
+            worker.tell(method, &params);
+        }
         worker.tell("Runtime.evaluate", &json!({ "expression": call(SOCKET_SCRIPT, &Value::Null) }));
         worker.tell("Runtime.runIfWaitingForDebugger", &json!({}));
     }
@@ -135,7 +138,7 @@ impl Watcher {
             }
             "sound" => {
                 if let Some(recording) = &mut self.recording {
-                    recording.piece(value);
+                    recording.piece(value, wall_ahead_us());
                 }
             }
             "deaf" => {
@@ -178,14 +181,12 @@ impl Watcher {
     }
 }
 
-/// Everything that becomes events.
-pub(super) fn listen_to(session: &Session) {
-    session.tell("Runtime.addBinding", &json!({ "name": BINDING }));
-    for domain in ["Runtime", "Network", "Log", "Audits"] {
-        session.tell(&format!("{domain}.enable"), &json!({}));
-    }
+/// The commands after which a session tells everything that becomes events.
+pub(super) fn listening() -> Vec<(&'static str, Value)> {
     let attach = json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true });
-    session.tell("Target.setAutoAttach", &attach);
+    let mut orders = vec![("Runtime.addBinding", json!({ "name": BINDING })), ("Target.setAutoAttach", attach)];
+    orders.extend(["Runtime.enable", "Network.enable", "Log.enable", "Audits.enable"].map(|order| (order, json!({}))));
+    orders
 }
 
 impl Scene {

@@ -13,8 +13,6 @@ const AUDIBLE: f32 = 0.001;
 const SETTLE: usize = SAMPLE_RATE as usize / 5;
 /// A tone is measured over such pieces: half a second.
 const WINDOW: usize = SAMPLE_RATE as usize / 2;
-/// A piece whose level is further off the typical one holds a pause.
-const STEADY_DB: f64 = 1.0;
 /// A frame of speech is judged as a whole: 20 ms.
 const FRAME: usize = SAMPLE_RATE as usize / 50;
 /// Silence this long (80 ms) separates two talk spurts.
@@ -70,19 +68,12 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     }
 }
 
-/// Level of a tone: the mean power over those half seconds that have sound throughout. A pause, as when a server is started
-/// again, neither thins the tone out nor spreads its neighbours over the spectrum.
+/// Level of a tone: the median over half seconds. A pause, as when a server is started again, neither thins the tone out nor
+/// spreads its neighbours over the spectrum.
 fn tone_db(part: &[f32], hz: f64) -> f64 {
-    let windows: Vec<&[f32]> = part.chunks_exact(WINDOW).collect();
-    let mut levels: Vec<f64> = windows.iter().map(|w| meter::rms_db(w)).collect();
+    let mut levels: Vec<f64> = part.chunks_exact(WINDOW).map(|w| meter::tone_db(w, hz)).collect();
     levels.sort_by(f64::total_cmp);
-    let Some(typical) = levels.get(levels.len() / 2) else { return meter::tone_db(part, hz) };
-    let whole: Vec<f64> = windows
-        .iter()
-        .filter(|w| (meter::rms_db(w) - typical).abs() < STEADY_DB)
-        .map(|w| 10_f64.powf(meter::tone_db(w, hz) / 10.0))
-        .collect();
-    10.0 * (whole.iter().sum::<f64>() / whole.len().max(1) as f64).log10()
+    levels.get(levels.len() / 2).copied().unwrap_or_else(|| meter::tone_db(part, hz))
 }
 
 /// JSON knows no infinity: silence is -200 dB.
