@@ -21,7 +21,13 @@ function addressOf(url) {
 export const hasAudio = () =>
   Boolean(globalThis.isSecureContext && globalThis.AudioContext && globalThis.AudioWorkletNode && globalThis.AudioEncoder && globalThis.AudioDecoder);
 
-/** One participant's call, from `join` to `leave`; for another one make another `Call`. Events: see the top of app.js. */
+/**
+ * One participant's call, from `join` to `leave`; for another one make another `Call`. Events (`CustomEvent`, with `detail`):
+ * `state` {state: connecting|joined|reconnecting|refused|ended, reason, code, retryInMs, attempt}, `welcome` (the message),
+ * `participant-joined` {stream, name, muted}, `participant-left` {stream, name, reason}, `mute` {stream, muted}, `chat` {from, text}
+ * (of others), `speaking` {streams}, `own-speaking` {active, level}, `picture` {stream, jpeg}, `audio` {state: running|suspended|
+ * interrupted|closed|unsupported, sampleRate, baseLatencyMs, outputLatencyMs}, `log` {event, fields} of src/event/catalogue.rs.
+ */
 export class Call extends EventTarget {
   #config;
   #worker = null;
