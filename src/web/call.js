@@ -21,13 +21,20 @@ function addressOf(url) {
 export const hasAudio = () =>
   Boolean(globalThis.isSecureContext && globalThis.AudioContext && globalThis.AudioWorkletNode && globalThis.AudioEncoder && globalThis.AudioDecoder);
 
-/** One participant's call, from `join` to `leave`; for another one make another `Call`. Events: see the top of app.js. */
+/**
+ * One participant's call, from `join` to `leave`; for another one make another `Call`. Events (`CustomEvent`, with `detail`):
+ * `state` {state: connecting|joined|reconnecting|refused|ended, reason, code, retryInMs, attempt}, `welcome` (the message),
+ * `participant-joined` {stream, name, muted}, `participant-left` {stream, name, reason}, `mute` {stream, muted}, `chat` {from, text}
+ * (of others), `speaking` {streams}, `own-speaking` {active, level}, `picture` {stream, jpeg}, `audio` {state: running|suspended|
+ * interrupted|closed|unsupported, sampleRate, baseLatencyMs, outputLatencyMs}, `log` {event, fields} of src/event/catalogue.rs.
+ */
 export class Call extends EventTarget {
   #config;
   #worker = null;
   #stream = 0;
   #muted = false;
   #deafened = false;
+  #alive = false;
   #over = false;
   #speaker = null;
   #node = null;
@@ -59,7 +66,11 @@ export class Call extends EventTarget {
     const worker = new Worker(script('engine.js'), { type: 'module' });
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#hear(data);
-    worker.onerror = (error) => this.#emit('log', deviceFailed('engine', 'worker', error.message || 'the worker could not be started'));
+    worker.onerror = (error) => {
+      if (this.#alive) return;
+      this.#emit('state', { state: 'ended', reason: error.message || 'the worker of the page could not be started', code: null });
+      this.#shut();
+    };
     worker.postMessage({ do: 'join', ...this.#config, agent: AGENT, address: addressOf(this.#config.url), muted: this.#muted });
     if (!hasAudio()) {
       this.#emit('audio', { state: 'unsupported', sampleRate: 0, baseLatencyMs: 0, outputLatencyMs: 0 });
@@ -130,15 +141,21 @@ export class Call extends EventTarget {
   }
 
   /** Says goodbye and closes everything; `stats` gives the last figures from then on. */
-  async leave() {
-    if (this.#ended || !this.#worker) return this.#ended;
-    const over = new Promise((resolve) => this.addEventListener('over', resolve, { once: true }));
-    this.#ended = this.stats().then(() => {
-      this.#worker.postMessage({ do: 'leave' });
-      return over;
+  leave() {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end() {
+    if (!this.#worker || this.#over) return;
+    const over = new Promise((resolve) => {
+      this.addEventListener('over', resolve, { once: true });
+      setTimeout(resolve, STATS_PATIENCE + 500);
     });
-    await this.#ended;
-    return this.#shut();
+    await this.stats();
+    this.#worker.postMessage({ do: 'leave' });
+    await over;
+    this.#shut();
   }
 
   /** The report of `sidetone client --stats json`, and bits a second in `sidetone.bitrates`. */
@@ -162,6 +179,7 @@ export class Call extends EventTarget {
   }
 
   #hear({ event, detail, id }) {
+    this.#alive = true;
     if (event === 'stats') {
       this.#answer(id, detail);
       return;
@@ -225,6 +243,7 @@ export class Call extends EventTarget {
   }
 
   #shut() {
+    if (this.#over) return;
     this.#over = true;
     this.#closeMicrophone();
     this.#node?.port.postMessage({ end: true });

@@ -6,8 +6,9 @@
 //                                                                            +-> events, pictures -> page (call.js)
 
 import { VoiceActivity, level, rms } from './level.js';
+import { Playout } from './playout.js';
 import { Outbox, Session } from './session.js';
-import { HEADER_LENGTH, MAX_PICTURE, SILENCE, SUBPROTOCOL, encodeAudio, jpegSize, splitPicture } from './wire.js';
+import { MAX_PICTURE, SILENCE, SUBPROTOCOL, encodeAudio, jpegSize, splitPicture } from './wire.js';
 
 const FRAME = 960;
 /** Frames between keep-alives of a silent microphone (400 ms). */
@@ -79,7 +80,8 @@ class Sender {
     this.#encoder ??= this.#open();
     if (!this.#encoder || this.#encoder.state !== 'configured') return;
     // a clock of its own, without gaps, so that the encoder neither fills nor drops anything after a pause
-    const data = new AudioData({ format: 'f32-planar', sampleRate: 48_000, numberOfChannels: 1, numberOfFrames: FRAME, timestamp: this.#frames * 20_000, data: samples });
+    const timestamp = this.#frames * 20_000;
+    const data = new AudioData({ format: 'f32-planar', sampleRate: 48_000, numberOfChannels: 1, numberOfFrames: FRAME, timestamp, data: samples });
     this.#frames += 1;
     this.#pending.push({ level: loudness, timestamp: this.#timestamp });
     this.#encoder.encode(data);
@@ -209,7 +211,8 @@ class Engine {
   #rating;
   #prepared = null;
   #microphone = false;
-  #playout = null;
+  /** What the playout worklet last said; without one there is nothing to count. */
+  #playout = new Playout().stats();
   #playoutPort = null;
   #waitingForStats = [];
   #rates = { at: now(), audioSent: 0, audioReceived: 0, videoSent: 0, videoReceived: 0 };
@@ -270,7 +273,10 @@ class Engine {
   }
 
   #event({ name, detail }) {
-    if (name === 'welcome') this.#receiver.reset();
+    if (name === 'welcome') {
+      this.#receiver.reset();
+      this.#playoutPort?.postMessage({ start: true });
+    }
     if (name === 'picture') tell(name, detail, [detail.jpeg.buffer]);
     else tell(name, detail);
   }
@@ -286,6 +292,11 @@ class Engine {
     }
     socket.binaryType = 'arraybuffer';
     const on = (type, act) => socket.addEventListener(type, (event) => this.#socket === socket && this.#do(act(event)));
+    // what the policy forbids gives an error and no close
+    on('error', () => {
+      setTimeout(() => this.#socket === socket && this.#do(this.#session.closed({ code: 1006, reason: '' }, now(), Math.random())));
+      return [];
+    });
     on('open', () => this.#session.opened(now()));
     on('message', ({ data }) => this.#session.received(typeof data === 'string' ? null : new Uint8Array(data), now(), Math.random()));
     on('close', ({ code, reason }) => this.#session.closed({ code, reason }, now(), Math.random()));
@@ -345,6 +356,7 @@ class Engine {
   #listen(port) {
     this.#receiver.port = port;
     this.#playoutPort = port;
+    if (this.#session.welcome) port.postMessage({ start: true });
     port.onmessage = ({ data }) => {
       if (data.log) log(data.log.event, data.log.fields);
       if (!data.stats) return;
@@ -378,7 +390,7 @@ class Engine {
   #stats() {
     const { counters, pictures, welcome } = this.#session;
     const { counts } = this.#outbox;
-    const { underruns = {}, callbacks = 0, callbacksTookMs = 0, ...inbound } = this.#playout ?? {};
+    const { underruns, callbacks, callbacksTookMs, ...inbound } = this.#playout;
     const transport = { transportId: 'transport' };
     const codec = welcome && {
       id: 'codec', type: 'codec', mimeType: `audio/${welcome.audio.codec}`, clockRate: welcome.audio.clock_rate, channels: welcome.audio.channels,
@@ -425,8 +437,8 @@ class Engine {
   }
 }
 
-addEventListener('securitypolicyviolation', ({ documentURI, blockedURI, violatedDirective, effectiveDirective, originalPolicy, disposition, statusCode }) =>
-  tell('violation', { documentURI, blockedURI, violatedDirective, effectiveDirective, originalPolicy, disposition, statusCode, bubbles: true }));
+const VIOLATION = ['documentURI', 'blockedURI', 'violatedDirective', 'effectiveDirective', 'originalPolicy', 'disposition', 'statusCode'];
+addEventListener('securitypolicyviolation', (event) => tell('violation', Object.fromEntries(VIOLATION.map((field) => [field, event[field]]))));
 
 let engine = null;
 onmessage = ({ data }) => {

@@ -19,6 +19,7 @@ class Speaker extends AudioWorkletProcessor {
   #reported = null;
   #gain = 1;
   #deafened = false;
+  #started = false;
   #ended = false;
 
   constructor() {
@@ -33,12 +34,15 @@ class Speaker extends AudioWorkletProcessor {
   #connect(port) {
     this.#port = port;
     port.onmessage = ({ data }) => {
-      if (data.stats) port.postMessage({ stats: this.#playout.stats() });
+      if (data.start) this.#started = true;
+      else if (data.stats) port.postMessage({ stats: this.#playout.stats() });
       else this.#playout.push(data, now());
     };
   }
 
   process(_, [[out]]) {
+    // before the first welcome nobody expects sound
+    if (!this.#started) return !this.#ended;
     while (this.#resampler.needed(out.length) > 0) {
       this.#report(this.#playout.render(this.#period, now()));
       this.#resampler.push(this.#period);

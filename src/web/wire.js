@@ -10,15 +10,15 @@ export const VERSION = 1;
 /** Named in `Sec-WebSocket-Protocol`. */
 export const SUBPROTOCOL = 'sidetone.v1';
 /** Bytes of a header. */
-export const HEADER_LENGTH = 16;
+const HEADER_LENGTH = 16;
 /** The longest chat line in bytes. */
 export const MAX_CHAT = 4096;
 /** The longest name in characters. */
 export const MAX_NAME = 32;
-/** Largest picture: bytes, pixels. */
+/** Largest picture in bytes. */
 export const MAX_PICTURE = 65536;
-export const MAX_WIDTH = 320;
-export const MAX_HEIGHT = 240;
+/** Largest picture in pixels. */
+export const [MAX_WIDTH, MAX_HEIGHT] = [320, 240];
 
 /** Close codes (RFC 6455, section 7.4.1). */
 export const CLOSE = { normal: 1000, goingAway: 1001, protocolError: 1002, unsupportedData: 1003, policyViolation: 1008, tooBig: 1009, tryAgainLater: 1013 };
