@@ -16,11 +16,15 @@ const STORE = 'sidetone';
 const NOTE_MS = 4000;
 /** Sound that is about to start is suspended for a moment too. */
 const LOCK_MS = 300;
+/** So many attempts after a call that worked, nobody asks whether HTTP still does. */
+const PATIENT_ATTEMPTS = 5;
 const CONNECTION_SITUATIONS = ['server-gone', 'websocket-refused', 'blocked-by-policy', 'server-full', 'name-taken', 'refused', 'network-changed'];
 
 const query = new URLSearchParams(location.search);
 const settings = { ...remembered(), ...asked() };
 const emit = (event, fields) => dispatchEvent(new CustomEvent('sidetone:event', { detail: { event, fields } }));
+
+onCapture((fields) => emit('browser.capture', fields));
 
 const now = {
   call: null, last: null, state: 'lobby', name: '', room: '', stream: 0, joined: false, opened: false, muted: false, deafened: false,
@@ -145,12 +149,12 @@ function attend(call) {
   on('audio', soundChanged);
   // Its last words too, when another call is already on.
   call.addEventListener('log', ({ detail: { event, fields } }) => {
-    if (now.call === call && event.startsWith('client.connect')) now.opened = event === 'client.connected';
+    if (now.call === call && ['client.connecting', 'client.connected'].includes(event)) now.opened = event === 'client.connected';
     emit(event, fields);
   });
 }
 
-function stateChanged({ state, reason = '', code, retryInMs = 0 }) {
+function stateChanged({ state, reason = '', code, retryInMs = 0, attempt = 1 }) {
   now.state = state;
   if (state === 'joined') {
     now.retryAt = 0;
@@ -160,7 +164,7 @@ function stateChanged({ state, reason = '', code, retryInMs = 0 }) {
     view('call');
   } else if (state === 'reconnecting') {
     now.retryAt = performance.now() + retryInMs;
-    lost();
+    if (retryInMs > 0) lost(attempt);
   } else if (state === 'refused') {
     refused(code, reason);
   } else if (state === 'ended') {
@@ -173,6 +177,7 @@ function welcomed({ stream, room: name, participants }) {
   now.stream = stream;
   now.room = name;
   $('where').textContent = shownName(name);
+  $('invite').textContent = `${location.origin}/?room=${encodeURIComponent(name)}`;
   room.reset({ stream, name: now.name, muted: now.muted }, participants);
   showAlone();
   showTitle();
@@ -187,9 +192,10 @@ function refused(code, reason) {
 }
 
 /** The connection is gone or never came. A server that answers HTTP but no WebSocket is another matter. */
-async function lost() {
+async function lost(attempt) {
   const { call, opened } = now;
-  if (!opened && !situations.has('websocket-refused')) {
+  // A server that was here a moment ago is looked for by the call itself; this question would only add noise.
+  if (!opened && (!now.joined || attempt > PATIENT_ATTEMPTS) && !situations.has('websocket-refused')) {
     const healthy = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) })
       .then((answer) => answer.ok && answer.json()).then((health) => health && !health.draining).catch(() => false);
     if (now.call !== call || now.state !== 'reconnecting') return;
@@ -401,7 +407,7 @@ function showTitle() {
   const parts = [shownName($('server').textContent), 'Sidetone'];
   if (document.body.dataset.view === 'call') {
     const others = room.others.length;
-    parts.unshift(shownName(now.room), now.state === 'reconnecting' ? 'reconnecting' : now.muted ? 'muted' : others === 1 ? 'with 1 other' : `with ${others} others`);
+    parts.unshift(shownName(now.room), now.state === 'reconnecting' ? 'reconnecting' : now.muted ? 'muted' : others === 0 ? 'alone' : others === 1 ? 'with 1 other' : `with ${others} others`);
   }
   const title = (now.unread > 0 ? `(${now.unread}) ` : '') + parts.join(' · ');
   if (document.title !== title) document.title = title;

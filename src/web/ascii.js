@@ -98,7 +98,7 @@ function atlasOf(cell) {
       context.clearRect(0, 0, width, height);
       context.fillText(RAMP[index], 0, height * 0.76);
       const drawn = context.getImageData(0, 0, width, height).data;
-      const floor = GLOW * Math.sqrt(FILL[index] / 1000);
+      const floor = GLOW * (FILL[index] / 1000) ** 0.7;
       for (let i = 0; i < width * height; i += 1) {
         atlas[index * width * height + i] = floor + (255 - floor) * drawn[i * 4 + 3] / 255;
       }

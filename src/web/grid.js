@@ -21,5 +21,5 @@ export function layout(count, width, height, { gap = 12, caption = 40 } = {}) {
   if (best.tile >= MIN_TILE) return { across: best.across, tile: best.tile };
   // Too many to see at once: as many narrow ones in a row as there is room for, and the grid scrolls.
   const across = Math.max(1, Math.min(count, Math.floor((width + gap) / (MIN_TILE + gap))));
-  return { across, tile: Math.max(1, Math.floor((width - gap * (across - 1)) / across)) };
+  return { across, tile: Math.max(1, Math.min(Math.floor((width - gap * (across - 1)) / across), Math.floor(MIN_TILE * 1.25))) };
 }

@@ -39,7 +39,7 @@ export class Lobby {
     $('cleanup').checked = settings.cleanup !== false;
     for (const device of ['microphone', 'camera', 'speaker']) if (settings[device] === 'none') $(device).value = 'none';
     $('terminal').textContent = `sidetone client ${location.origin}`;
-    $('devices').hidden = $('promise').hidden = !allowed();
+    $('devices').hidden = $('promise').hidden = $('under').hidden = !allowed();
     $('lobby').addEventListener('submit', (event) => {
       event.preventDefault();
       if (this.check()) join();

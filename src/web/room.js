@@ -224,5 +224,8 @@ export class Room {
     // Or a row would take one more than is meant, where it is wide enough.
     this.#grid.style.paddingInline = `${Math.max(EDGE, Math.floor((width - across * tile - (across - 1) * GAP) / 2))}px`;
     for (const each of this.#tiles.values()) this.#touch(each);
+    // To be scrolled by keys, and no stop on the way of the tab key where nothing scrolls.
+    if (this.#grid.scrollHeight > this.#grid.clientHeight + 1) this.#grid.tabIndex = 0;
+    else this.#grid.removeAttribute('tabindex');
   }
 }

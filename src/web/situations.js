@@ -71,7 +71,7 @@ export const SITUATIONS = {
       NotAllowedError: 'The browser was told not to give this page your camera. Allow it by the icon beside the address, then press "Camera".',
       NotReadableError: 'Your camera does not open; another program may be using it. Close that, then press "Camera".',
       ended: 'Your camera was unplugged. Plug it in, then press "Camera".',
-    })[error] ?? 'No camera was found. The others hear you; plug one in and press "Camera" to be seen.',
+    })[error] ?? 'No camera was found, which is no hindrance. To be seen, plug one in and press "Camera".',
   },
   'network-changed': {
     rank: 30, alert: false,
