@@ -135,6 +135,8 @@ pub struct JitterBuffer {
     starved: bool,
     newest: i64,
     last_arrival: Option<i64>,
+    /// No packet will come any more, as far as is known.
+    ended: bool,
     delays: Delays,
     min_target: i64,
     /// Samples that the reader takes at once: it needs so much before it is due.
@@ -172,6 +174,7 @@ impl JitterBuffer {
             starved: false,
             newest: 0,
             last_arrival: None,
+            ended: false,
             delays: Delays::default(),
             min_target: ticks(min_target.min(MAX_TARGET)),
             reading: 0,
@@ -189,6 +192,7 @@ impl JitterBuffer {
     pub fn push(&mut self, sequence: u16, timestamp: u32, packet: AudioPacket, now: Duration) {
         let arrival = ticks(now);
         self.packets_received += 1;
+        self.ended = false;
         let position = self.unwrap(timestamp, arrival);
         self.delays.add(arrival, position);
         self.newest = self.newest.max(position);
@@ -202,6 +206,11 @@ impl JitterBuffer {
         if self.entries.len() > MAX_PACKETS {
             self.drop_first();
         }
+    }
+
+    /// The connection is gone: what is here is played, and nothing is made up for what does not come. The next packet goes on.
+    pub fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Says how many samples the reader is going to take at once: the target has room for the most it lately took.
@@ -420,7 +429,7 @@ impl JitterBuffer {
     }
 
     fn has_stopped(&self, now: i64) -> bool {
-        self.last_arrival.is_none_or(|last| now - last > ticks(STOPPED_AFTER))
+        self.ended || self.last_arrival.is_none_or(|last| now - last > ticks(STOPPED_AFTER))
     }
 }
 
@@ -565,6 +574,17 @@ mod tests {
         assert_eq!(buffer.pull(ms(2_205)), Pull::Filling);
         assert_eq!(id(&buffer.pull(ms(2_245))), Some(60));
         assert_eq!(buffer.starts(), 2);
+    }
+
+    #[test]
+    fn an_end_makes_nothing_up_and_the_next_packet_goes_on() {
+        let mut buffer = playing(5);
+        buffer.end();
+        assert_eq!((id(&buffer.pull(ms(1_145))), id(&buffer.pull(ms(1_165)))), (Some(5), Some(6)), "what is here");
+        assert_eq!(buffer.pull(ms(1_185)), Pull::Idle, "not made up");
+        push(&mut buffer, 60, 2_200);
+        assert_eq!(buffer.pull(ms(2_205)), Pull::Filling);
+        assert_eq!(id(&buffer.pull(ms(2_245))), Some(60));
     }
 
     #[test]

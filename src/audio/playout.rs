@@ -187,6 +187,11 @@ impl Playout {
         self.voice.push(sequence, timestamp, packet, now);
     }
 
+    /// Nothing comes any more until somebody sends again: what is here is played, and nothing is made up.
+    pub fn end_stream(&mut self) {
+        self.voice.end_stream();
+    }
+
     /// Fills all of `out` (any length): with sound, with made-up sound if it is missing in the middle of speech, or
     /// with zeros.
     pub fn render(&mut self, out: &mut [f32], now: Duration) -> Rendered {

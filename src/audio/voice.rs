@@ -160,6 +160,11 @@ impl Voice {
         self.buffer.push(sequence, timestamp, packet, now);
     }
 
+    /// Nothing comes any more, see [`JitterBuffer::end`].
+    pub fn end_stream(&mut self) {
+        self.buffer.end();
+    }
+
     /// Takes what is needed to play `samples` now. Returns whether there is any sound; its level is [`Voice::level`].
     pub fn gather(&mut self, samples: usize, now: Duration) -> bool {
         self.buffer.set_reading(samples);

@@ -35,6 +35,7 @@ class Speaker extends AudioWorkletProcessor {
     this.#port = port;
     port.onmessage = ({ data }) => {
       if (data.start) this.#started = true;
+      else if (data.endStream) this.#playout.endStream();
       else if (data.stats) port.postMessage({ stats: this.#playout.stats() });
       else this.#playout.push(data, now());
     };

@@ -68,6 +68,7 @@ export class JitterBuffer {
   #starved = false;
   #newest = 0;
   #lastArrival = null;
+  #ended = false;
   #delays = new Delays();
   #reading = 0;
   #sounded = false;
@@ -76,6 +77,7 @@ export class JitterBuffer {
   push({ sequence, timestamp, samples }, now) {
     const arrival = now * MS;
     this.packetsReceived += 1;
+    this.#ended = false;
     const position = this.#unwrap(timestamp, arrival);
     this.#countLost(sequence);
     this.#delays.add(arrival, position);
@@ -90,6 +92,11 @@ export class JitterBuffer {
     }
     this.#entries.splice(at, 0, entry);
     if (this.#entries.length > MAX_PACKETS) this.#dropFirst();
+  }
+
+  /** The connection is gone: what is here is played, and nothing is made up for what does not come. The next packet goes on. */
+  end() {
+    this.#ended = true;
   }
 
   /** Says how many samples the reader is going to take at once: the target has room for the most it lately took. */
@@ -254,7 +261,7 @@ export class JitterBuffer {
   }
 
   #hasStopped(now) {
-    return this.#lastArrival === null || now - this.#lastArrival > STOPPED_AFTER;
+    return this.#ended || this.#lastArrival === null || now - this.#lastArrival > STOPPED_AFTER;
   }
 }
 
@@ -471,6 +478,11 @@ export class Playout {
   /** Takes a decoded packet as it arrives, see [`JitterBuffer.push`]. */
   push(packet, now) {
     this.#buffer.push(packet, now);
+  }
+
+  /** See [`JitterBuffer.end`]. */
+  endStream() {
+    this.#buffer.end();
   }
 
   /**

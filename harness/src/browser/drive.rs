@@ -192,7 +192,7 @@ async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Resul
     let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
     orders.push(("Emulation.setEmulatedMedia", media));
     if setup.page_policy.is_some() {
-        let document = json!([{ "urlPattern": "*", "resourceType": "Document", "requestStage": "Response" }]);
+        let document = json!([{ "urlPattern": "*", "requestStage": "Response" }]);
         orders.push(("Fetch.enable", json!({ "patterns": document })));
     }
     let orders = orders.into_iter().map(|(method, params)| page.session.call(method, params));
@@ -260,6 +260,12 @@ async fn enter(setup: &Setup, driven: &Driven) -> Result<(), Outcome> {
     }
     for (field, text) in [("#name", &setup.name), ("#room", &setup.room)] {
         page.fill(field, text, setup.timeout).await.map_err(failed)?;
+    }
+    // a voice filter takes steady tones for noise; who plays something into the call switches it off
+    let on = "(box => !!box?.checked && box.getClientRects().length > 0)(document.querySelector('#cleanup'))";
+    let filtered = page.evaluate(on, devtools::PATIENCE).await;
+    if filtered.is_ok_and(|on| on == true) {
+        page.click("#cleanup", setup.timeout).await.map_err(failed)?;
     }
     take_screenshot(setup, page, "lobby").await;
     tokio::time::sleep(setup.lobby).await;

@@ -157,10 +157,11 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "media.insecure_origin",
         layer: Layer::Media,
-        title: "the page may not use a microphone, because it came over plain HTTP",
+        title: "the page may use neither microphone nor sound, because it came over plain HTTP",
         explanation: "Browsers hide microphone and camera from pages that came over http:// from anything but \
-                      localhost: navigator.mediaDevices does not even exist there. The person can join and listen, \
-                      and nobody hears them. No permission was refused, and none can be given.",
+                      localhost: navigator.mediaDevices does not even exist there, nor do AudioWorklet and WebCodecs, \
+                      which the page needs to play sound. The person can see and write, and neither hears nor is \
+                      heard. No permission was refused, and none can be given.",
         settled_by: "The page is not a secure context (isSecureContext is false), its address begins with http:// \
                      and is no loopback address, and the page found no navigator.mediaDevices.",
         confounder: "media.capture_permission_denied: the page could ask, and the answer was no.",

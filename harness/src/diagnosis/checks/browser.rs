@@ -163,7 +163,16 @@ pub(super) fn capture(view: &mut View<'_>) -> Vec<Check> {
             }
             _ => None,
         });
+        let insecure = last(view, &client.name, |e| match e {
+            Event::BrowserPageLoaded { url, secure_context: false, .. } => Some(url.clone()),
+            _ => None,
+        });
         checks.push(match asked {
+            None if let Some((log, line, url)) = insecure => {
+                let id = view.cite_log(log, line);
+                let message = format!("{url} is no secure context: there the page cannot even ask for it");
+                check.fail(message, vec![id], "open the page over https, or as http://localhost on the server's machine")
+            }
             Some((log, line, (granted, error, label, rate, channels))) => {
                 let id = view.cite_log(log, line);
                 if granted {

@@ -226,7 +226,7 @@ fn insecure_origin(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     chain.extend(link(format!("{client} sent no sound"), &nothing_sent(checks, &client)));
     let misses = who_misses(view, &client);
     let summary = format!(
-        "{client}'s page may not use a microphone, because {} is neither https nor localhost; {misses}",
+        "{client}'s page may use neither microphone nor sound, because {} is neither https nor localhost; {misses}",
         origin_of(&url)
     );
     let explained = follows(view, &client, checks, &["log.no_errors"]);
