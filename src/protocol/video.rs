@@ -117,9 +117,174 @@ impl Assembler {
     }
 }
 
+/// Why bytes are no picture for the wire.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JpegError {
+    /// Something else: its first bytes, and what they are if that is known.
+    #[error("a picture that is no JPEG: it {0}")]
+    NotJpeg(String),
+    /// More bytes than a picture may have.
+    #[error("a picture of {bytes} bytes, limit {MAX_PICTURE}")]
+    TooManyBytes {
+        /// All of them.
+        bytes: usize,
+    },
+    /// More pixels than a picture may have.
+    #[error("a JPEG of {width}x{height}, limit {MAX_WIDTH}x{MAX_HEIGHT}")]
+    TooLarge {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+    /// Cut, contradictory, or of a kind that is not taken (arithmetic, lossless, 12-bit, CMYK).
+    #[error("a JPEG that is not taken: {0}")]
+    NotTaken(&'static str),
+}
+
+impl From<JpegError> for WireError {
+    fn from(error: JpegError) -> Self {
+        Self::Payload { kind: Kind::Video.code(), reason: error.to_string() }
+    }
+}
+
+/// Width and height of a JPEG for the wire from its header alone (ITU-T T.81, annex B), in time that depends on the
+/// number of header segments; nothing is allocated. The picture data is not looked at, so a decoder may still refuse it.
+///
+/// # Errors
+/// See [`JpegError`].
+pub fn jpeg_size(jpeg: &[u8]) -> Result<(u32, u32), JpegError> {
+    if jpeg.len() > MAX_PICTURE {
+        return Err(JpegError::TooManyBytes { bytes: jpeg.len() });
+    }
+    let mut rest = jpeg.strip_prefix(&[0xFF, 0xD8]).ok_or_else(|| JpegError::NotJpeg(beginning(jpeg)))?;
+    let mut size = None;
+    loop {
+        let (marker, segment, after) = next_segment(rest).ok_or(JpegError::NotTaken("its header ends early"))?;
+        rest = after;
+        match marker {
+            0xDA => return size.ok_or(JpegError::NotTaken("picture data before the size")),
+            0xC0..=0xC2 if size.is_some() => return Err(JpegError::NotTaken("it has two sizes")),
+            0xC0..=0xC2 => size = Some(frame_size(segment)?),
+            // Huffman tables, quantisation tables, restart interval, application data, comment
+            0xC4 | 0xDB | 0xDD | 0xE0..=0xEF | 0xFE => {}
+            _ => return Err(JpegError::NotTaken("it is of a rare kind")),
+        }
+    }
+}
+
+/// Marker, contents and what follows.
+fn next_segment(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[0xFF, marker, high, low], rest) = bytes.split_first_chunk()? else { return None };
+    let length = usize::from(u16::from_be_bytes([high, low])).checked_sub(2)?;
+    let (segment, after) = rest.split_at_checked(length)?;
+    Some((marker, segment, after))
+}
+
+fn frame_size(segment: &[u8]) -> Result<(u32, u32), JpegError> {
+    let &[precision, h1, h0, w1, w0, components, ..] = segment else {
+        return Err(JpegError::NotTaken("its size is cut off"));
+    };
+    if precision != 8 || !matches!(components, 1 | 3) {
+        return Err(JpegError::NotTaken("it is not 8-bit grey or colour"));
+    }
+    let (width, height) = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
+    if width == 0 || height == 0 {
+        return Err(JpegError::NotTaken("it has no pixels"));
+    }
+    if width > MAX_WIDTH || height > MAX_HEIGHT {
+        return Err(JpegError::TooLarge { width, height });
+    }
+    Ok((width, height))
+}
+
+/// What a person recognises what was sent by.
+fn beginning(bytes: &[u8]) -> String {
+    const KNOWN: [(&[u8], &str); 6] = [
+        (b"\x89PNG", "PNG"),
+        (b"GIF8", "GIF"),
+        (b"RIFF", "WebP"),
+        (b"BM", "BMP"),
+        (b"<", "markup"),
+        (b"\0\0\0", "AVIF, HEIC or a film"),
+    ];
+    let first = &bytes[..bytes.len().min(4)];
+    if first.is_empty() {
+        return "is empty".to_owned();
+    }
+    let hex = first.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let known = KNOWN.iter().find(|(mark, _)| first.starts_with(mark));
+    format!("begins with 0x{hex}{}", known.map_or_else(String::new, |(_, name)| format!(" ({name})")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A header with that SOF marker and those sizes, one component, and the beginning of its data.
+    fn header(sof: u8, width: u16, height: u16) -> Vec<u8> {
+        let ([h1, h0], [w1, w0]) = (height.to_be_bytes(), width.to_be_bytes());
+        let frame = [0xFF, sof, 0, 11, 8, h1, h0, w1, w0, 1, 1, 0x11, 0];
+        [&[0xFF, 0xD8][..], &frame, &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0], &[1, 2, 3, 0xFF, 0xD9]].concat()
+    }
+
+    #[test]
+    fn a_size_is_read_and_limited() {
+        for sof in 0xC0..=0xC2 {
+            assert_eq!(jpeg_size(&header(sof, 320, 240)), Ok((320, 240)));
+        }
+        let said = |bytes: &[u8]| jpeg_size(bytes).unwrap_err().to_string();
+        assert_eq!(said(&header(0xC0, 65_500, 65_500)), "a JPEG of 65500x65500, limit 320x240");
+        assert_eq!(said(&header(0xC0, 320, 241)), "a JPEG of 320x241, limit 320x240");
+        assert_eq!(said(&header(0xC0, 0, 240)), "a JPEG that is not taken: it has no pixels");
+        assert_eq!(said(&header(0xC3, 32, 24)), "a JPEG that is not taken: it is of a rare kind");
+        assert_eq!(said(&vec![0xFF; MAX_PICTURE + 1]), "a picture of 65537 bytes, limit 65536");
+        let whole = header(0xC0, 32, 24);
+        let twice = [&whole[..15], &whole[2..]].concat();
+        assert_eq!(said(&twice), "a JPEG that is not taken: it has two sizes");
+        for cut in 2..24 {
+            assert_eq!(said(&whole[..cut]), "a JPEG that is not taken: its header ends early", "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_jpeg_is_named() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"\x89PNG\r\n\x1a\n", "begins with 0x89504e47 (PNG)"),
+            (b"GIF89a", "begins with 0x47494638 (GIF)"),
+            (b"RIFF....WEBP", "begins with 0x52494646 (WebP)"),
+            (b"<svg onload=x>", "begins with 0x3c737667 (markup)"),
+            (b"\0\0\0\x1cftypavif", "begins with 0x0000001c (AVIF, HEIC or a film)"),
+            (b"jpeg", "begins with 0x6a706567"),
+            (b"\xff", "begins with 0xff"),
+            (b"", "is empty"),
+        ];
+        for (bytes, text) in cases {
+            let error = WireError::from(jpeg_size(bytes).unwrap_err());
+            let expected = format!("invalid payload of kind 0x20: a picture that is no JPEG: it {text}");
+            assert_eq!((error.to_string(), error.close_code()), (expected, 1002));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_no_size_is_above_the_limit(
+            start in prop::sample::select(vec![vec![], vec![0xFF, 0xD8], header(0xC0, 320, 240)]),
+            changes in prop::collection::vec((0_usize..40, any::<u8>()), 0..8),
+            rest in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let mut bytes = [start, rest].concat();
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            if let Ok((width, height)) = jpeg_size(&bytes) {
+                prop_assert!((1..=MAX_WIDTH).contains(&width) && (1..=MAX_HEIGHT).contains(&height));
+            }
+        }
+    }
 
     #[test]
     fn a_picture_survives_its_chunks() {

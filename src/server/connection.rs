@@ -13,6 +13,7 @@ use crate::clock;
 use crate::event::{Event, Transport};
 use crate::net::outbox::{Close, Next, Outbox};
 use crate::net::transport::{Broken, Reader, Received, Writer};
+use crate::protocol::video::jpeg_size;
 use crate::protocol::{AudioPacket, Frame, Kind, Message, Ping, VideoChunk, WireError, close};
 use crate::session::{Beat, Heartbeat};
 use std::net::SocketAddr;
@@ -258,6 +259,7 @@ impl Connection<'_> {
                 }
                 let chunk = VideoChunk::decode(&frame.payload)?;
                 let Some(jpeg) = intake.assembler.push(&chunk)? else { return Ok(false) };
+                jpeg_size(&jpeg).map_err(WireError::from)?; // what is no picture, or a bomb, reaches nobody
                 self.hub.metrics.pictures_received_total.inc();
                 #[cfg(feature = "sabotage")]
                 if self.hub.config.sabotage == Some(super::sabotage::Sabotage::DropPictures) {

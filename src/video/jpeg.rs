@@ -1,10 +1,10 @@
 //! JPEG within the limits of the wire, and a user's own files.
 //!
-//! Pictures come from strangers: the header is walked by code of ours before the decoder sees a byte, so nothing is
-//! allocated for a size that is not allowed.
+//! Pictures come from strangers: the header is walked by code of ours ([`jpeg_size`]) before the decoder sees a byte, so
+//! nothing is allocated for a size that is not allowed.
 
 use super::picture::{Picture, PictureError, to_u8};
-use crate::protocol::video::{MAX_HEIGHT, MAX_PICTURE, MAX_WIDTH};
+use crate::protocol::video::{JpegError, MAX_HEIGHT, MAX_PICTURE, MAX_WIDTH, jpeg_size};
 use bytes::Bytes;
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -47,53 +47,19 @@ fn encode_at(picture: &Picture, quality: u8) -> Result<Vec<u8>, PictureError> {
     Ok(jpeg)
 }
 
-/// Width and height of a JPEG for the wire from its header alone, in time that depends on the number of header
-/// segments. The picture data is not looked at, so [`decode`] may still refuse it.
+/// Width and height of a JPEG for the wire from its header alone; see [`jpeg_size`].
 ///
 /// # Errors
 /// [`PictureError::TooManyBytes`]; [`PictureError::Format`]: not JPEG, or a kind that is not taken (arithmetic, lossless,
 /// 12-bit, CMYK); [`PictureError::TooLarge`]: above 320x240.
 pub fn check(jpeg: &[u8]) -> Result<(u32, u32), PictureError> {
-    if jpeg.len() > MAX_PICTURE {
-        return Err(PictureError::TooManyBytes { bytes: jpeg.len() });
-    }
-    let mut rest = jpeg.strip_prefix(&[0xFF, 0xD8]).ok_or_else(|| format_error("does not begin like a JPEG"))?;
-    let mut size = None;
-    loop {
-        let (marker, segment, after) = next_segment(rest).ok_or_else(|| format_error("the header ends early"))?;
-        rest = after;
-        match marker {
-            0xDA => return size.ok_or_else(|| format_error("picture data before the size")),
-            0xC0..=0xC2 if size.is_some() => return Err(format_error("two sizes")),
-            0xC0..=0xC2 => size = Some(frame_size(segment)?),
-            // Huffman tables, quantisation tables, restart interval, application data, comment.
-            0xC4 | 0xDB | 0xDD | 0xE0..=0xEF | 0xFE => {}
-            _ => return Err(format_error("a kind of JPEG that is not taken")),
+    jpeg_size(jpeg).map_err(|error| match error {
+        JpegError::TooManyBytes { bytes } => PictureError::TooManyBytes { bytes },
+        JpegError::TooLarge { width, height } => {
+            PictureError::TooLarge { width, height, limit: format!("{MAX_WIDTH}x{MAX_HEIGHT}") }
         }
-    }
-}
-
-/// Marker, contents and what follows.
-fn next_segment(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[0xFF, marker, high, low], rest) = bytes.split_first_chunk()? else { return None };
-    let length = usize::from(u16::from_be_bytes([high, low])).checked_sub(2)?;
-    let (segment, after) = rest.split_at_checked(length)?;
-    Some((marker, segment, after))
-}
-
-fn frame_size(segment: &[u8]) -> Result<(u32, u32), PictureError> {
-    let &[precision, h1, h0, w1, w0, components, ..] = segment else { return Err(format_error("the size is cut off")) };
-    if precision != 8 || !matches!(components, 1 | 3) {
-        return Err(format_error("not 8-bit grey or colour"));
-    }
-    let (width, height) = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
-    if width == 0 || height == 0 {
-        return Err(format_error("no pixels"));
-    }
-    if width > MAX_WIDTH || height > MAX_HEIGHT {
-        return Err(PictureError::TooLarge { width, height, limit: format!("{MAX_WIDTH}x{MAX_HEIGHT}") });
-    }
-    Ok((width, height))
+        JpegError::NotJpeg(_) | JpegError::NotTaken(_) => format_error(&error.to_string()),
+    })
 }
 
 /// The pixels of a JPEG from the wire. Data that is cut off may give a picture that is grey from there on.

@@ -209,7 +209,8 @@ async function lost(attempt) {
 
 function came(name, what) {
   chat.note(name, what);
-  toast(`${shownName(name)} ${what}`);
+  // The log is read out already where it is open.
+  if (drawers.open !== 'chat') toast(`${shownName(name)} ${what}`);
   showAlone();
   showTitle();
 }
@@ -446,7 +447,7 @@ document.addEventListener('visibilitychange', () => {
   return now.call?.wake();
 });
 document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
-  if (effectiveDirective === 'connect-src') raise('blocked-by-policy', { directive: effectiveDirective });
+  if (['connect-src', 'worker-src'].includes(effectiveDirective)) raise('blocked-by-policy', { directive: effectiveDirective });
 });
 setInterval(showCountdown, 250);
 

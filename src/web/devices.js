@@ -1,5 +1,7 @@
 // Microphones, cameras and speakers of this browser.
 
+import { MAX_HEIGHT, MAX_WIDTH } from './wire.js';
+
 let report = () => {};
 /** `tell(fields)` is called for each microphone or camera that was asked for (the fields of `browser.capture`). */
 export const onCapture = (tell) => { report = tell; };
@@ -16,9 +18,9 @@ export function openMicrophone(id, cleanup) {
   });
 }
 
-/** Asks for a camera, as `openMicrophone`. */
+/** Asks for a camera, as `openMicrophone`; for no more than is sent, since every frame taken costs. */
 export function openCamera(id) {
-  return open('camera', { video: { ...exactly(id), width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30, max: 30 } } });
+  return open('camera', { video: { ...exactly(id), width: { ideal: MAX_WIDTH }, height: { ideal: MAX_HEIGHT }, frameRate: { ideal: 15, max: 30 } } });
 }
 
 const exactly = (id) => (id ? { deviceId: { exact: id } } : {});

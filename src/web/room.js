@@ -7,7 +7,8 @@ import { hueOfName, shownName } from './text.js';
 import { jpegSize } from './wire.js';
 
 /** Between two drawings of the grid: pictures that come in this time are drawn together. */
-const PACE_MS = 40;
+const PACE_MS = 50;
+const LINE_PACE_MS = 90;
 const CAPTION = 36;
 const GAP = 12;
 const EDGE = 3;
@@ -18,6 +19,18 @@ function element(tag, className, properties = {}) {
   const made = Object.assign(document.createElement(tag), properties);
   made.className = className;
   return made;
+}
+
+/** A picture to draw and to close. Making a Blob of each costs more than all the rest, so only where nothing else works. */
+async function decoded(data) {
+  const type = 'image/jpeg';
+  if (!globalThis.ImageDecoder) return createImageBitmap(new Blob([data], { type }));
+  const decoder = new ImageDecoder({ data, type });
+  try {
+    return (await decoder.decode()).image;
+  } finally {
+    decoder.close();
+  }
 }
 
 /** The grid. Only what changed is drawn, at animation frames, and nothing while the tab is hidden. */
@@ -145,7 +158,7 @@ export class Room {
       tile.pending = null;
       try {
         if (!jpegSize(jpeg)) throw new TypeError('no JPEG of at most 320x240');
-        this.#show(tile, await createImageBitmap(new Blob([jpeg], { type: 'image/jpeg' })));
+        this.#show(tile, await decoded(jpeg));
       } catch (error) {
         // Once: a peer that sends nonsense does so fifteen times a second.
         if (!tile.warned) console.warn(`Pictures of ${shownName(tile.name)} are skipped: ${error.message}`);
@@ -205,7 +218,7 @@ export class Room {
       const { bitmap, live } = tile;
       const ascii = this.#ascii;
       if (live) tile.screen.draw(live.source, live.width, live.height, { ascii, mirrored: true });
-      else if (bitmap) tile.screen.draw(bitmap, bitmap.width, bitmap.height, { ascii });
+      else if (bitmap) tile.screen.draw(bitmap, bitmap.displayWidth ?? bitmap.width, bitmap.displayHeight ?? bitmap.height, { ascii });
       else this.#drawLine(tile, now);
     }
   }
@@ -213,7 +226,11 @@ export class Room {
   #drawLine(tile, now) {
     const speaking = tile.item.classList.contains('speaking');
     drawLine(tile.screen, { hue: tile.hue, energy: speaking ? 0.7 : 0.05, phase: now / 1000, ascii: this.#ascii });
-    if (speaking) this.#touch(tile);
+    if (!speaking) return;
+    tile.next ??= setTimeout(() => {
+      tile.next = null;
+      this.#touch(tile);
+    }, LINE_PACE_MS);
   }
 
   #arrange() {

@@ -10,7 +10,7 @@ export const SITUATIONS = {
   'blocked-by-policy': {
     rank: 95, alert: true,
     say: ({ directive = 'connect-src' }) =>
-      `A security policy (${directive}) of this page forbids it to reach its own server. Whoever runs a proxy in front of the server must let "connect-src 'self'" through unchanged.`,
+      `A security policy (${directive}) of this page forbids it to reach its own server. Whoever runs a proxy in front of the server must let "${directive} 'self'" through unchanged.`,
   },
   'insecure-origin': {
     rank: 60, alert: true,

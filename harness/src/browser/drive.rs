@@ -192,8 +192,8 @@ async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Resul
     let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
     orders.push(("Emulation.setEmulatedMedia", media));
     if setup.page_policy.is_some() {
-        let document = json!([{ "urlPattern": "*", "requestStage": "Response" }]);
-        orders.push(("Fetch.enable", json!({ "patterns": document })));
+        let all = json!([{ "urlPattern": "*", "requestStage": "Response" }]);
+        orders.push(("Fetch.enable", json!({ "patterns": all })));
     }
     let orders = orders.into_iter().map(|(method, params)| page.session.call(method, params));
     let mut denials = Vec::new();

@@ -94,7 +94,7 @@ impl Watcher {
                 let payload = p["payload"].as_str().unwrap_or_default();
                 self.told(&serde_json::from_str(payload).unwrap_or_default());
             }
-            "Fetch.requestPaused" => self.let_through(p),
+            "Fetch.requestPaused" => self.let_through(notice),
             "Page.loadEventFired" if of_page => self.scene.send_modify(|scene| scene.loaded = true),
             "Network.responseReceived" if p["type"] == "Document" && p["frameId"] == *self.frame => {
                 let status = p["response"]["status"].as_u64().and_then(|s| u16::try_from(s).ok());
@@ -167,17 +167,20 @@ impl Watcher {
         }
     }
 
-    /// The document goes on with another policy, as if a proxy in front of the server had set it.
-    fn let_through(&self, p: &Value) {
+    /// The answer goes on with another policy, as if a proxy in front of the server had set it. Workers follow that of their
+    /// own script, not that of the page.
+    fn let_through(&self, notice: &Notice) {
+        let p = &notice.params;
+        let session = notice.session.as_ref().map_or_else(|| self.page.clone(), |id| self.page.attached(id));
         let id = &p["requestId"];
         let (Some(policy), Some(status)) = (&self.policy, p["responseStatusCode"].as_u64()) else {
-            return self.page.tell("Fetch.continueRequest", &json!({ "requestId": id }));
+            return session.tell("Fetch.continueRequest", &json!({ "requestId": id }));
         };
         let mut headers = p["responseHeaders"].as_array().cloned().unwrap_or_default();
         headers.retain(|h| !h["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case("content-security-policy")));
         headers.push(json!({ "name": "Content-Security-Policy", "value": policy }));
         let answer = json!({ "requestId": id, "responseCode": status, "responseHeaders": headers });
-        self.page.tell("Fetch.continueResponse", &answer);
+        session.tell("Fetch.continueResponse", &answer);
     }
 }
 

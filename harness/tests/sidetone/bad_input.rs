@@ -1,6 +1,6 @@
 //! Whatever a peer sends ends at most its own connection, with the right code, and is told in one event.
 
-use super::support::peer::{BOTH, Voice};
+use super::support::peer::{BOTH, Voice, picture};
 use super::support::{Deadline, Got, Peer, Server, chat, hello, keep_alive};
 use bytes::Bytes;
 use sidetone::clock;
@@ -191,6 +191,14 @@ const CASES: &[Case] = &[
     case("a picture above 64 KiB", &BOTH, true, 1002, |p| {
         (0..9).for_each(|i| p.try_bytes(chunk(i, 9, &vec![7; CHUNK_DATA]).encode()));
     }),
+    case("a PNG", &BOTH, true, 1002, |p| p.picture(1, &Bytes::from_static(b"\x89PNG\r\n\x1a\n and so on"))),
+    case("markup as a picture", &BOTH, true, 1002, |p| p.picture(1, &Bytes::from_static(b"<svg onload=alert(1)>"))),
+    case("a picture of 65500x65500", &BOTH, true, 1002, |p| {
+        let mut bomb = picture(1, 1_000).to_vec();
+        bomb[7..11].copy_from_slice(&[0xFF, 0xDC, 0xFF, 0xDC]);
+        p.picture(1, &bomb.into());
+    }),
+    case("a JPEG that ends in its header", &BOTH, true, 1002, |p| p.picture(1, &picture(1, 100).slice(..20))),
     case("a chat line of 4097 bytes", &BOTH, true, 1002, |p| p.tell(&chat(&"x".repeat(4_097)))),
     case("a flood of pings", &BOTH, true, 1008, |p| (0..400).for_each(|_| p.try_bytes(ping().frame(0, 0).encode()))),
     case("a flood of frames nobody knows", &BOTH, true, 1008, |p| {

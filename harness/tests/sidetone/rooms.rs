@@ -1,8 +1,7 @@
 //! Who hears, sees and reads whom.
 
-use super::support::peer::{BOTH, Voice};
+use super::support::peer::{BOTH, Voice, picture, tag_of};
 use super::support::{Deadline, Got, PATIENCE, Peer, Server, chat, paced};
-use bytes::Bytes;
 use sidetone::audio::{Decoder, meter};
 use sidetone::event::Transport;
 use sidetone::protocol::video::Assembler;
@@ -59,7 +58,7 @@ fn rooms_are_separate() {
     let (mut eve, welcome) = Peer::join(&server, Transport::Tcp, "ada", "two");
     assert_eq!(welcome.participants, [], "a name is taken in its room only");
     let mut voice = Voice::new(440.0);
-    ada.picture(1, &Bytes::from_static(b"jpeg"));
+    ada.picture(1, &picture(1, 100));
     ada.tell(&chat("hello room one"));
     paced(FRAME, 40, |_| ada.audio(&voice.packet()));
     bob.hears_sound();
@@ -155,7 +154,7 @@ fn everybody_is_told_who_is_heard_when_it_changes() {
     server.stop();
 }
 
-/// Reads pictures of one sender until the one that ends with `last`; gives the first byte of each.
+/// Reads pictures of one sender until the one that ends with `last`; gives the tag of each.
 fn pictures(peer: &mut Peer, from: u16, last: u8) -> Vec<u8> {
     let (mut assembler, mut seen) = (Assembler::new(), Vec::new());
     peer.until("the last picture", |frame| {
@@ -163,8 +162,7 @@ fn pictures(peer: &mut Peer, from: u16, last: u8) -> Vec<u8> {
             assert_eq!(frame.stream, from);
             let chunk = VideoChunk::decode(&frame.payload).unwrap();
             if let Some(jpeg) = assembler.push(&chunk).unwrap() {
-                assert!(jpeg.iter().all(|b| *b == jpeg[0]), "a picture is whole");
-                seen.push(jpeg[0]);
+                seen.push(tag_of(&jpeg).expect("a picture is whole"));
             }
         }
         (seen.last() == Some(&last)).then_some(())
@@ -185,10 +183,9 @@ fn pictures_reach_the_others_whole_and_the_latest_wins() {
         peer.enter("slow", "lobby");
         peer
     };
-    let picture = |tag: u8| Bytes::from(vec![tag; 60_000]);
     let from = ada.stream;
     for tag in 1..=100 {
-        ada.picture(u32::from(tag), &picture(tag));
+        ada.picture(u32::from(tag), &picture(tag, 60_000));
         if tag % 10 == 0 {
             pictures(&mut bob, from, tag); // the one who reads gets the newest before the next ones are sent
         }
@@ -208,7 +205,7 @@ fn nobody_gets_what_they_cannot_use() {
     reader.tell(&Message::Hello(hello));
     reader.until_message("a welcome", |m| matches!(m, Message::Welcome(_)).then_some(()));
     let mut voice = Voice::new(440.0);
-    ada.picture(1, &Bytes::from_static(b"jpeg"));
+    ada.picture(1, &picture(1, 100));
     paced(FRAME, 25, |_| ada.audio(&voice.packet()));
     ada.tell(&chat("the end"));
     let deadline = Deadline::after(PATIENCE);

@@ -1,7 +1,7 @@
 //! A peer that stops reading harms nobody, and not for long.
 
+use super::support::peer::picture;
 use super::support::{Deadline, Got, Peer, Server, chat, keep_alive, paced};
-use bytes::Bytes;
 use sidetone::event::{Event, Transport};
 use sidetone::protocol::{Kind, Message};
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn a_peer_that_does_not_read_is_closed_and_costs_little() {
     slow.enter("slow", "lobby");
     let address = slow.address;
 
-    let picture = Bytes::from(vec![1; 60_000]);
+    let picture = picture(1, 60_000);
     let line = "x".repeat(4_000);
     let (before, mut most) = (server.program.resident(), 0);
     let (mut lines, mut pictures) = (0, 0);

@@ -232,7 +232,7 @@ impl Peer {
         }
     }
 
-    /// A whole picture of that many bytes; the server does not look into it.
+    /// A whole picture; the server looks at its header alone.
     pub(crate) fn picture(&mut self, number: u32, jpeg: &Bytes) {
         for chunk in VideoChunk::split(number, jpeg) {
             self.send(&chunk.frame(self.stream, chunk.index, 0));
@@ -252,6 +252,21 @@ impl Peer {
             (frame.kind == Kind::Audio).then(|| AudioPacket::decode(&frame.payload).unwrap()).filter(|p| p.level < 127)
         });
     }
+}
+
+/// A picture of that many bytes which only its header makes one: its data is `tag` again and again.
+pub(crate) fn picture(tag: u8, bytes: usize) -> Bytes {
+    let header =
+        b"\xFF\xD8\xFF\xC0\x00\x0B\x08\x00\x10\x00\x10\x01\x01\x11\x00\xFF\xDA\x00\x08\x01\x01\x00\x00\x3F\x00";
+    let mut jpeg = header.to_vec();
+    jpeg.resize(bytes.max(header.len() + 1), tag);
+    jpeg.into()
+}
+
+/// The tag of such a picture, if it is whole.
+pub(crate) fn tag_of(jpeg: &Bytes) -> Option<u8> {
+    let data = &jpeg[25..];
+    data.iter().all(|byte| *byte == data[0]).then(|| data[0])
 }
 
 /// A tone in packets of 20 ms.
