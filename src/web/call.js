@@ -68,7 +68,11 @@ export class Call extends EventTarget {
     worker.onmessage = ({ data }) => this.#hear(data);
     worker.onerror = (error) => {
       if (this.#alive) return;
-      this.#emit('state', { state: 'ended', reason: error.message || 'the worker of the page could not be started', code: null });
+      // its files come from the server, like everything else
+      const reason = error.message || 'the server is gone: it no longer gives the files of this page';
+      const { url } = this.#config;
+      this.#emit('log', { event: 'client.connect_failed', fields: { target: url, address: null, stage: 'page', errno: null, reason } });
+      this.#emit('state', { state: 'ended', reason, code: null });
       this.#shut();
     };
     worker.postMessage({ do: 'join', ...this.#config, agent: AGENT, address: addressOf(this.#config.url), muted: this.#muted });

@@ -353,7 +353,8 @@ impl Run {
         let ends = |f: &Fault| matches!(f, Fault::EndServer { after_page_of: Some(c) } if c == client);
         let Some(fault) = self.faults().into_iter().find(ends) else { return true };
         let Some(child) = self.children.get(client) else { return true };
-        let loaded = |line: &str| line.contains("browser.page_loaded");
+        // by then all of its files are there
+        let loaded = |line: &str| line.contains("browser.screenshot");
         if child.process.wait_for_line(Stream::Stderr, loaded, self.patience()).await.is_err() {
             return self.missed(fault.kind(), format!("{client} has not loaded the page"));
         }
