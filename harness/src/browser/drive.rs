@@ -211,8 +211,11 @@ fn url_of(setup: &Setup) -> String {
         query.push(format!("room={}", escaped(&setup.room)));
         query.push("join".to_owned());
     }
-    if setup.microphone == MicrophoneSpec::None {
-        query.push("mic=off".to_owned());
+    match setup.microphone {
+        MicrophoneSpec::None => query.push("mic=off".to_owned()),
+        // a tone is no voice: it would be taken away as noise
+        _ if !setup.cleanup => query.push("cleanup=off".to_owned()),
+        MicrophoneSpec::Tone(_) | MicrophoneSpec::Wav(_) | MicrophoneSpec::Silence => {}
     }
     if setup.camera == CameraSpec::None {
         query.push("camera=off".to_owned());

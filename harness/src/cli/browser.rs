@@ -47,6 +47,9 @@ pub(super) struct Browser {
     /// What the fake microphone gives.
     #[arg(long, value_name = "tone:HZ|wav:FILE|silence|none", default_value = "none")]
     mic: MicrophoneSpec,
+    /// Let the browser clean up the microphone's sound as for a person: echo, noise, and with it any tone.
+    #[arg(long)]
+    cleanup: bool,
     /// What the fake camera gives.
     #[arg(long, value_name = "test-pattern|image:FILE|none", default_value = "none")]
     video: CameraSpec,
@@ -147,6 +150,7 @@ impl Browser {
             name: self.name,
             room: self.room,
             microphone: self.mic,
+            cleanup: self.cleanup,
             camera: self.video,
             speaker: self.speaker,
             save_pictures: self.save_pictures,
