@@ -193,7 +193,8 @@ impl Translator {
         let unspecified = if self.server.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
         for (field, instead) in [("address", self.server.to_string()), ("local", unspecified.to_owned())] {
             if let Some(value) = fields.get_mut(field)
-                && value.as_str().is_some_and(|text| text.parse::<SocketAddr>().is_err())
+                && let Some(text) = value.as_str()
+                && text.parse::<SocketAddr>().map_or(true, |a| a.ip().is_unspecified())
             {
                 *value = json!(instead);
             }
@@ -452,6 +453,10 @@ mod tests {
         let connecting = json!({"event": "client.connecting", "fields": {"target": "ws://chat.example/ws", "address": "chat.example:80", "attempt": 1}});
         let Event::ClientConnecting { address, .. } = t.of_page(&connecting) else { panic!() };
         assert_eq!(address.to_string(), "127.0.0.1:7461", "a name is no address");
+        let connected = json!({"event": "client.connected", "fields": {"target": "t", "address": "0.0.0.0:80", "local": "",
+            "transport": "websocket", "took_us": 1}});
+        let Event::ClientConnected { address, local, .. } = t.of_page(&connected) else { panic!() };
+        assert_eq!((address.port(), local.to_string()), (7_461, "0.0.0.0:0".to_owned()));
         let failed = json!({"event": "client.connect_failed", "fields": {"target": "t", "address": null, "stage": "connect", "errno": null, "reason": "r"}});
         assert!(matches!(t.of_page(&failed), Event::ClientConnectFailed { address: None, .. }));
         for wrong in [
