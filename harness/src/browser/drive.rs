@@ -19,7 +19,7 @@ use sidetone::device::{CameraSpec, MicrophoneSpec, SpeakerSpec};
 use sidetone::event::Event;
 use sidetone::net::dial::{self, DialError};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,15 +86,10 @@ pub async fn run(setup: Setup, shutdown: impl Future<Output = &'static str>) -> 
     };
     let outcome = tokio::select! {
         outcome = live(&setup, &driven) => outcome,
-        () = running.process.ended() => died(&prepared.executable),
+        () = running.process.ended() => Outcome::Lost("the browser ended".to_owned()),
         _ = &mut shutdown => Outcome::Done,
     };
     finish(&setup, driven, running, outcome).await
-}
-
-fn died(executable: &Path) -> Outcome {
-    let path = executable.display();
-    Outcome::Lost(format!("{path}: the browser ended by itself; see what the system says of its process"))
 }
 
 async fn prepare(setup: &Setup) -> Result<Prepared, Outcome> {
@@ -217,8 +212,11 @@ fn url_of(setup: &Setup) -> String {
         query.push(format!("room={}", escaped(&setup.room)));
         query.push("join".to_owned());
     }
-    if setup.microphone == MicrophoneSpec::None {
-        query.push("mic=off".to_owned());
+    match setup.microphone {
+        MicrophoneSpec::None => query.push("mic=off".to_owned()),
+        // a tone is no voice: it would be taken away as noise
+        _ if !setup.cleanup => query.push("cleanup=off".to_owned()),
+        MicrophoneSpec::Tone(_) | MicrophoneSpec::Wav(_) | MicrophoneSpec::Silence => {}
     }
     if setup.camera == CameraSpec::None {
         query.push("camera=off".to_owned());

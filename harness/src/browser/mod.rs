@@ -49,6 +49,8 @@ pub struct Setup {
     pub room: String,
     /// What the fake microphone gives; none: the page is told to send no sound.
     pub microphone: MicrophoneSpec,
+    /// The browser cleans up what the microphone gives, as for a person: echo and noise, and a tone is noise.
+    pub cleanup: bool,
     /// What the fake camera gives; none: the page is told to send no pictures.
     pub camera: CameraSpec,
     /// Where the page's sound is recorded.

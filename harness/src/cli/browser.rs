@@ -47,6 +47,9 @@ pub(super) struct Browser {
     /// What the fake microphone gives.
     #[arg(long, value_name = "tone:HZ|wav:FILE|silence|none", default_value = "none")]
     mic: MicrophoneSpec,
+    /// Let the browser clean up the microphone's sound as for a person: echo, noise, and with it any tone.
+    #[arg(long)]
+    cleanup: bool,
     /// What the fake camera gives.
     #[arg(long, value_name = "test-pattern|image:FILE|none", default_value = "none")]
     video: CameraSpec,
@@ -65,9 +68,9 @@ pub(super) struct Browser {
     /// At the end print the page's statistics on stdout.
     #[arg(long, value_name = "json", value_parser = ["json"])]
     stats: Option<String>,
-    /// The browser [default: $SIDETONE_BROWSER, or the first of chromium, chrome, edge, brave that is installed].
-    #[arg(long, value_name = "PATH")]
-    browser: Option<PathBuf>,
+    /// The browser [default: that of `SIDETONE_BROWSER`, or the first of chromium, chrome, edge, brave that is installed].
+    #[arg(long = "browser", value_name = "PATH")]
+    program: Option<PathBuf>,
     /// Patience for the page, and with --once for a connection.
     #[arg(long, value_parser = parse_duration, default_value = "10s", value_name = "DURATION")]
     timeout: Duration,
@@ -150,13 +153,14 @@ impl Browser {
             name: self.name,
             room: self.room,
             microphone: self.mic,
+            cleanup: self.cleanup,
             camera: self.video,
             speaker: self.speaker,
             save_pictures: self.save_pictures,
             says: self.say,
             screenshots: self.screenshots,
             stats: self.stats.is_some(),
-            browser: self.browser,
+            browser: self.program,
             supervisor,
             timeout: self.timeout,
             once: self.once,
@@ -206,8 +210,8 @@ fn parse_host_name(text: &str) -> Result<String, String> {
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    let side = |text: &str| text.parse::<u32>().ok().filter(|n| (100..=8_000).contains(n));
-    let size = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let pixels = |text: &str| text.parse::<u32>().ok().filter(|n| (100..=8_000).contains(n));
+    let size = text.split_once('x').and_then(|(width, height)| Some((pixels(width)?, pixels(height)?)));
     size.ok_or_else(|| "width and height from 100 to 8000 pixels, for instance 390x844".to_owned())
 }
 
