@@ -210,7 +210,7 @@ fn pictures_are_sent_at_the_pace_asked_for() {
     session.welcome("lobby", "ada");
     // the first chunk of each picture; their media clock has 48,000 ticks a second
     let mut starts = std::iter::from_fn(|| session.next())
-        .filter(|frame| frame.kind == Kind::Video.code() && frame.sequence == 0)
+        .filter(|frame| frame.kind == Kind::Video && frame.sequence == 0)
         .map(|frame| frame.timestamp);
     let (first, last) = (starts.next().unwrap(), starts.nth(19).unwrap());
     let seconds = f64::from(last.wrapping_sub(first)) / 48_000.0;
