@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CallbackClock, Concealer, JitterBuffer, Playout } from '../../../src/web/playout.js';
+import { Concealer } from '../../../src/web/conceal.js';
+import { CallbackClock } from '../../../src/web/drift.js';
+import { JitterBuffer } from '../../../src/web/jitter.js';
+import { Playout } from '../../../src/web/playout.js';
 import { random, tone, toneDb } from './support.mjs';
 
 const FRAME = 960;
