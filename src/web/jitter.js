@@ -30,16 +30,44 @@ class Delays {
   window = [];
   fastest = 0;
   quantile = 0;
-  #scratch = new Float64Array(WINDOW_COUNT);
+  /** The offsets of the window, in order: kept so, since sorting them at every packet is most of what the audio thread would do. */
+  #sorted = new Float64Array(WINDOW_COUNT + 1);
 
   add(arrival, position) {
     const window = this.window;
-    window.push({ arrival, offset: arrival - position });
-    while (window.length > WINDOW_COUNT || window[0].arrival < arrival - WINDOW_AGE) window.shift();
-    for (let i = 0; i < window.length; i += 1) this.#scratch[i] = window[i].offset;
-    const sorted = this.#scratch.subarray(0, window.length).sort();
-    this.fastest = sorted[0];
-    this.quantile = sorted[sorted.length - 1 - Math.floor(sorted.length / 100)] - this.fastest;
+    const offset = arrival - position;
+    window.push({ arrival, offset });
+    this.#insert(offset, window.length - 1);
+    while (window.length > WINDOW_COUNT || window[0].arrival < arrival - WINDOW_AGE) this.#remove(window.shift().offset, window.length + 1);
+    const last = window.length - 1;
+    this.fastest = this.#sorted[0];
+    this.quantile = this.#sorted[last - Math.floor(window.length / 100)] - this.fastest;
+  }
+
+  clear() {
+    this.window.length = 0;
+  }
+
+  #insert(offset, count) {
+    const at = this.#find(offset, count);
+    this.#sorted.copyWithin(at + 1, at, count);
+    this.#sorted[at] = offset;
+  }
+
+  #remove(offset, count) {
+    const at = this.#find(offset, count);
+    this.#sorted.copyWithin(at, at + 1, count);
+  }
+
+  /** The first of `count` that is not below `offset`. */
+  #find(offset, count) {
+    let [low, high] = [0, count];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#sorted[middle] < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 
@@ -143,7 +171,7 @@ export class JitterBuffer {
 
   #begin() {
     while (this.#entries.length > 0) this.#dropFirst();
-    this.#delays.window.length = 0;
+    this.#delays.clear();
     this.#cursor = -Infinity;
     this.#newestSequence = null;
     this.#stop();
