@@ -63,7 +63,7 @@ function back(note) {
   gear.stopCamera();
   now.microphone?.stop();
   Object.assign(now, { microphone: null, state: 'lobby', stream: 0, retryAt: 0 });
-  clear('server-gone', 'websocket-refused', 'autoplay-locked', 'no-webcodecs', 'no-camera', 'network-changed');
+  clear('server-gone', 'websocket-refused', 'autoplay-locked', 'no-webcodecs', 'sound-failed', 'no-camera', 'network-changed');
   drawers.close({ focus: false });
   room.clear();
   chat.clear();
@@ -106,6 +106,7 @@ function attend(call) {
     room.picture(stream, jpeg);
   });
   on('audio', soundChanged);
+  on('sound-failed', ({ devices }) => (devices.length > 0 ? raise('sound-failed', { devices }) : clear('sound-failed')));
   // Its last words too, when another call is already on.
   call.addEventListener('log', ({ detail: { event, fields } }) => {
     if (now.call === call && ['client.connecting', 'client.connected'].includes(event)) now.opened = event === 'client.connected';
@@ -113,7 +114,7 @@ function attend(call) {
   });
 }
 
-function stateChanged({ state, reason = '', code, retryInMs = 0, attempt = 1 }) {
+function stateChanged({ state, stage, reason = '', code, retryInMs = 0, attempt = 1 }) {
   now.state = state;
   if (state === 'joined') {
     now.retryAt = 0;
@@ -123,7 +124,7 @@ function stateChanged({ state, reason = '', code, retryInMs = 0, attempt = 1 }) 
     view('call');
   } else if (state === 'reconnecting') {
     now.retryAt = performance.now() + retryInMs;
-    if (retryInMs > 0) lost(attempt);
+    if (retryInMs > 0) lost(attempt, stage);
   } else if (state === 'refused') {
     refused(code, reason);
   } else if (state === 'ended') {
@@ -151,12 +152,16 @@ function refused(code, reason) {
 }
 
 /** The connection is gone or never came. A server that answers HTTP but no WebSocket is another matter. */
-async function lost(attempt) {
+async function lost(attempt, stage) {
   const { call, opened } = now;
+  // Its files are not there: then nothing was said about WebSockets yet, and one that answers is another version.
+  if (stage === 'page') {
+    const healthy = await answers();
+    return now.call === call && now.state === 'reconnecting' && raise('server-gone', { joined: false, replaced: healthy });
+  }
   // A server that was here a moment ago is looked for by the call itself; this question would only add noise.
   if (!opened && (!now.joined || attempt > PATIENT_ATTEMPTS) && !situations.has('websocket-refused')) {
-    const healthy = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) })
-      .then((answer) => answer.ok && answer.json()).then((health) => health && !health.draining).catch(() => false);
+    const healthy = await answers();
     if (now.call !== call || now.state !== 'reconnecting') return;
     if (healthy) {
       clear('server-gone');
@@ -164,7 +169,12 @@ async function lost(attempt) {
     }
   }
   if (!situations.has('websocket-refused')) raise('server-gone', { joined: now.joined });
+  return undefined;
 }
+
+/** Whether the server answers over HTTP and takes people in. */
+const answers = () => fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) })
+  .then((answer) => answer.ok && answer.json()).then((health) => Boolean(health && !health.draining)).catch(() => false);
 
 function came(name, what) {
   chat.note(name, what);
@@ -186,7 +196,7 @@ function soundChanged(sound) {
     if (isSecureContext) raise('no-webcodecs');
   } else if (state === 'running') {
     clear('autoplay-locked');
-  } else if (state !== 'closed') {
+  } else if (!['closed', 'failed'].includes(state)) {
     lockTimer = setTimeout(() => now.call && raise('autoplay-locked'), LOCK_MS);
   }
 }

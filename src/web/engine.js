@@ -40,6 +40,7 @@ class Engine {
   /** What the playout worklet last said; without one there is nothing to count. */
   #playout = new Playout().stats();
   #playoutPort = null;
+  #capturePort = null;
   #waitingForStats = [];
   #rates = { at: now(), audioSent: 0, audioReceived: 0, videoSent: 0, videoReceived: 0 };
   #bitrates = { audioSent: 0, audioReceived: 0, videoSent: 0, videoReceived: 0 };
@@ -177,6 +178,9 @@ class Engine {
 
   #capture(port) {
     this.#prepared ??= this.#sender.prepare();
+    // of two microphones the newer one is sent, from its first frame on
+    this.#capturePort?.close();
+    this.#capturePort = port;
     port.onmessage = ({ data }) => this.#sender.take(data);
   }
 

@@ -54,6 +54,7 @@ assets![
     "settings.js",
     "show.js",
     "situations.js",
+    "sound.js",
     "style.css",
     "text.js",
     "wire.js"
