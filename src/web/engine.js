@@ -96,7 +96,10 @@ class Engine {
     if (this.#session.deadline < Infinity) {
       this.#timer = setTimeout(() => this.#do(this.#session.poll(now(), Math.random())), Math.max(0, this.#session.deadline - now()) + 1);
     }
-    if (this.#session.state === 'over') clearInterval(this.#rating);
+    if (this.#session.state === 'over') {
+      clearInterval(this.#rating);
+      this.#playoutPort?.postMessage({ start: false });
+    }
   }
 
   #event({ name, detail }) {
@@ -188,8 +191,10 @@ class Engine {
     this.#receiver.port = port;
     this.#playoutPort = port;
     if (this.#session.welcome) port.postMessage({ start: true });
+    const session = this.#session;
     port.onmessage = ({ data }) => {
-      if (data.log) log(data.log.event, data.log.fields);
+      // who left expects no sound any more
+      if (data.log && session.state !== 'over') log(data.log.event, data.log.fields);
       if (!data.stats) return;
       this.#playout = data.stats;
       for (const ready of this.#waitingForStats.splice(0)) ready();

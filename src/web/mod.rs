@@ -40,6 +40,7 @@ assets![
     "line.js",
     "lobby.js",
     "manifest.webmanifest",
+    "news.js",
     "now.js",
     "outbox.js",
     "panel.js",
