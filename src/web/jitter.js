@@ -8,7 +8,8 @@
 //    +------ nothing for 500 ms --------------------------------------------------+
 //
 // A packet's relative delay is how much later it came than the fastest of the last 10 s would have, by the sender's timestamps. The
-// target is its 99 % quantile. In `playing` a gap inside the stream is a loss: made up, and playback goes on behind it. An empty buffer
+// target is its 99 % quantile. What came before anything was played counts only as fast: the decoder and the audio thread were just
+// starting, and what they held up came in a burst. In `playing` a gap inside the stream is a loss: made up, and playback goes on behind it. An empty buffer
 // is late data: made up, and playback waits, so the delay grows as the network asks for. In silence nothing is lost.
 
 const FRAME = 960;
@@ -24,6 +25,8 @@ const [WINDOW_COUNT, WINDOW_AGE] = [500, 480_000];
 const MARGIN = 10 * MS;
 /** A timestamp that is so far off is that of a new stream. */
 const RESTART = 48_000;
+/** For so long after playback began the end of a first burst may still come (200 ms). */
+const EARLY = 200 * MS;
 
 /** Arrivals of the last seconds and what follows from them. */
 class Delays {
@@ -33,9 +36,14 @@ class Delays {
   /** The offsets of the window, in order: kept so, since sorting them at every packet is most of what the audio thread would do. */
   #sorted = new Float64Array(WINDOW_COUNT + 1);
 
-  add(arrival, position) {
+  /** `phase`: 'before' anything was played only the fastest is kept, 'early' in playback what is slower than a faster one goes. */
+  add(arrival, position, phase) {
     const window = this.window;
-    const offset = arrival - position;
+    let offset = arrival - position;
+    if (window.length > 0 && (phase === 'before' || (phase === 'early' && offset < this.fastest))) {
+      offset = Math.min(offset, this.fastest);
+      this.clear();
+    }
     window.push({ arrival, offset });
     this.#insert(offset, window.length - 1);
     while (window.length > WINDOW_COUNT || window[0].arrival < arrival - WINDOW_AGE) this.#remove(window.shift().offset, window.length + 1);
@@ -96,6 +104,8 @@ export class JitterBuffer {
   #delays = new Delays();
   #reading = 0;
   #sounded = false;
+  /** When something was first pulled, sound or silence; null until then. */
+  #begun = null;
 
   /** Takes decoded `samples`, or null for a keep-alive. `sequence` and `timestamp` wrap at 16 and 32 bits. */
   push({ sequence, timestamp, samples }, now) {
@@ -104,7 +114,7 @@ export class JitterBuffer {
     this.#ended = false;
     const position = this.#unwrap(timestamp, arrival);
     this.#countLost(sequence);
-    this.#delays.add(arrival, position);
+    this.#delays.add(arrival, position, this.#begun === null ? 'before' : arrival < this.#begun + EARLY ? 'early' : 'on');
     this.#newest = Math.max(this.#newest, position);
     this.#lastArrival = Math.max(this.#lastArrival ?? arrival, arrival);
     const entry = { position, sequence, arrival, samples };
@@ -174,6 +184,7 @@ export class JitterBuffer {
     this.#delays.clear();
     this.#cursor = -Infinity;
     this.#newestSequence = null;
+    this.#begun = null;
     this.#stop();
   }
 
@@ -200,6 +211,7 @@ export class JitterBuffer {
       this.#cursor = first.position;
       this.#sequence = first.sequence;
       this.#state = 'silent';
+      this.#begun ??= now;
     }
     if (this.#entries.length === 0) {
       if (this.#hasStopped(now)) this.#stop();
@@ -213,6 +225,7 @@ export class JitterBuffer {
       this.starts += 1;
     }
     this.#state = 'playing';
+    this.#begun ??= now;
     return this.#emit(now);
   }
 
