@@ -1,6 +1,6 @@
 // The page: the lobby, the call, and what happens in between.
 
-import { Call } from './call.js';
+import { Call, warm } from './call.js';
 import { allowed, onCapture } from './devices.js';
 import { Gear, deviceFailed, deviceOpened } from './gear.js';
 import { listen } from './keys.js';
@@ -80,7 +80,10 @@ function view(which) {
   document.body.dataset.view = which;
   $('lobby').hidden = which !== 'lobby';
   $('call').hidden = which !== 'call';
-  if (which === 'lobby') lobby.show();
+  if (which === 'lobby') {
+    lobby.show();
+    warm();
+  }
   if (changed) $(which === 'call' ? 'call-title' : 'join').focus({ preventScroll: true });
   showTitle();
 }

@@ -11,6 +11,18 @@ const beside = (name) => new URL(name, import.meta.url).href;
 const policy = globalThis.trustedTypes?.createPolicy('sidetone-call', { createScriptURL: beside });
 const script = (name) => policy?.createScriptURL(name) ?? beside(name);
 
+/** A worker for the next call. Its files are read while a person is in the lobby, so that a click on Join is answered at once. */
+let spare = null;
+export function warm() {
+  if (spare) return;
+  const worker = new Worker(script('engine.js'), { type: 'module' });
+  spare = worker;
+  // the call tries again, and says what is wrong
+  worker.onerror = () => {
+    if (spare === worker) spare = null;
+  };
+}
+
 /** `IP:PORT` of a WebSocket URL for the log; a page does not learn more than its URL says, so a host name is 0.0.0.0. */
 function addressOf(url) {
   const { protocol, hostname, port } = new URL(url);
@@ -74,7 +86,9 @@ export class Call extends EventTarget {
   }
 
   #start() {
-    const worker = new Worker(script('engine.js'), { type: 'module' });
+    warm();
+    const worker = spare;
+    spare = null;
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#worker === worker && this.#hear(data);
     worker.onerror = ({ message }) => this.#worker === worker && !this.#alive && this.#broken(message);

@@ -2,6 +2,7 @@
 
 use super::base64;
 use super::devtools::{DevtoolsError, PATIENCE, Session};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -53,12 +54,15 @@ impl Page {
     /// What stood in the way until the patience ended.
     pub(super) async fn click(&self, selector: &str, patience: Duration) -> Result<(), Refused> {
         let (x, y) = self.find(selector, patience).await?;
-        for (kind, buttons, count) in [("mouseMoved", 0, 0), ("mousePressed", 1, 1), ("mouseReleased", 0, 1)] {
-            let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let params =
-                json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count });
-            self.session.call("Input.dispatchMouseEvent", params).await.map_err(told)?;
-        }
+        // sent together, carried out in their order: each answer takes a frame of the page
+        let parts =
+            [("mouseMoved", 0, 0), ("mousePressed", 1, 1), ("mouseReleased", 0, 1)].map(|(kind, buttons, count)| {
+                let button = if kind == "mouseMoved" { "none" } else { "left" };
+                let params =
+                    json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count });
+                self.session.call("Input.dispatchMouseEvent", params)
+            });
+        try_join_all(parts).await.map_err(told)?;
         Ok(())
     }
 
