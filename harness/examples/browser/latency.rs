@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Calls: each has its own phase between the clocks of devices and mixer.
 const CALLS: usize = 3;
-const CALL: Duration = Duration::from_secs(12);
+const CALL_SECONDS: usize = 12;
 /// Milliseconds between two clicks.
 const EVERY: usize = 500;
 /// As in `tap.js`.
@@ -115,7 +115,7 @@ async fn one_call() -> Anything<[Vec<f64>; 3]> {
     let stage = Stage::new().await?;
     let path = |name: &str| stage.folder.path().join(name);
     let said = path("clicks.wav");
-    write_clicks(&said, CALL.as_secs() as usize + 10)?;
+    write_clicks(&said, CALL_SECONDS + 10)?;
     let (heard, recorded) = (path("terminal.wav"), path("browser.wav"));
     let wav = |path: &Path| format!("wav:{}", path.display());
     let browser =
@@ -123,7 +123,7 @@ async fn one_call() -> Anything<[Vec<f64>; 3]> {
     browser.event("client.joined").await?;
     let terminal = stage.client("terminal", &["--mic", &wav(&said), "--speaker", &wav(&heard)]).await?;
     terminal.event("client.joined").await?;
-    tokio::time::sleep(CALL).await;
+    tokio::time::sleep(Duration::from_secs(CALL_SECONDS as u64)).await;
     let delays = measure(&browser, &terminal).await?;
     let began =
         browser.says(|event, fields| event == "device.opened" && fields["device"] == wav(&recorded)).await?.at_us;

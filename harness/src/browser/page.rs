@@ -62,8 +62,7 @@ impl Page {
                     json!({ "type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count });
                 self.session.call("Input.dispatchMouseEvent", params)
             });
-        try_join_all(parts).await.map_err(told)?;
-        Ok(())
+        try_join_all(parts).await.map(drop).map_err(told)
     }
 
     /// Clicks into a field and types over what is in it.
