@@ -163,6 +163,9 @@ test('every situation has a sentence without gaps, and says what to do', () => {
     assert.ok(rank > 0 && sentence.length < 330, word);
   }
   assert.match(SITUATIONS['websocket-refused'].say({ origin: 'https://a.example' }), /--allow-origin https:\/\/a\.example/);
+  assert.match(SITUATIONS['sound-failed'].say({ devices: ['microphone'] }), /^Your microphone could not be started.*Load the page again/);
+  assert.match(SITUATIONS['sound-failed'].say({ devices: ['speaker', 'microphone'] }), /^Sound could not/);
+  assert.match(SITUATIONS['server-gone'].say({ joined: false, replaced: true }), /Load the page again/);
   assert.match(SITUATIONS['insecure-origin'].say({ origin: 'http://a:7461', port: ':7461' }), /http:\/\/localhost:7461.*https/);
 });
 
