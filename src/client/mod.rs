@@ -74,6 +74,8 @@ pub struct Config {
     pub speaker: SpeakerSpec,
     /// Pictures sent.
     pub camera: CameraSpec,
+    /// Of them, so many a second.
+    pub pictures_per_second: u32,
     /// Folder for the last picture of each participant.
     pub save_pictures: Option<PathBuf>,
     /// Chat lines that are said one after the other, each when SIGUSR2 comes.

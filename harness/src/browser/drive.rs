@@ -177,7 +177,8 @@ async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Resul
     let mut orders = vec![("Page.enable", json!({})), ("Inspector.enable", json!({}))];
     orders.extend(listening());
     let record = matches!(setup.speaker, SpeakerSpec::Wav(_));
-    for script in [call(SOCKET_SCRIPT, &json!(null)), call(PAGE_SCRIPT, &json!({ "record": record }))] {
+    let own = [call(SOCKET_SCRIPT, &json!(null)), call(PAGE_SCRIPT, &json!({ "record": record }))];
+    for script in own.into_iter().chain(setup.script.clone()) {
         orders.push(("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })));
     }
     let (width, height) = setup.window;

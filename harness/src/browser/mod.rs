@@ -79,6 +79,8 @@ pub struct Setup {
     pub lock_autoplay: bool,
     /// Instead of the document's Content-Security-Policy.
     pub page_policy: Option<String>,
+    /// Evaluated in the page before its own scripts.
+    pub script: Option<String>,
     /// Inner size in pixels.
     pub window: (u32, u32),
     /// Prefers dark colours.

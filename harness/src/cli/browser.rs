@@ -92,6 +92,9 @@ pub(super) struct Browser {
     /// Put this Content-Security-Policy in the place of the page's own, as a proxy in front might.
     #[arg(long, value_name = "CSP")]
     page_policy: Option<String>,
+    /// Evaluate this script in the page before its own, to measure there; what it says on the console is an event.
+    #[arg(long, value_name = "FILE", value_parser = read_script)]
+    script: Option<String>,
     /// Inner size of the window.
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     window: (u32, u32),
@@ -168,6 +171,7 @@ impl Browser {
             deny_capture: self.deny_capture,
             lock_autoplay: self.lock_autoplay,
             page_policy: self.page_policy,
+            script: self.script,
             window: self.window,
             dark: self.dark,
             headed: self.headed,
@@ -207,6 +211,10 @@ fn parse_target(text: &str) -> Result<Target, String> {
 fn parse_host_name(text: &str) -> Result<String, String> {
     let fits = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if text.split('.').all(fits) { Ok(text.to_owned()) } else { Err("a name such as chat.example".to_owned()) }
+}
+
+fn read_script(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
