@@ -6,6 +6,7 @@ import { Gear, deviceFailed, deviceOpened } from './gear.js';
 import { listen } from './keys.js';
 import { Lobby } from './lobby.js';
 import { emit, now, room } from './now.js';
+import { Options } from './options.js';
 import { Chat, Drawers, Statistics } from './panel.js';
 import { query, remember, settings } from './settings.js';
 import { NOTE_MS, clear, raise, showAlone, showControls, showCountdown, showLink, showTitle, showUnread, situations, toast } from './show.js';
@@ -26,9 +27,11 @@ const statistics = new Statistics(() => now.call?.stats() ?? Promise.resolve(nul
 const drawers = new Drawers({
   chat: { focus: $('chat-input'), changed: (open) => chat.changed(open) },
   stats: { focus: $('stats-title'), changed: (open) => statistics.changed(open) },
+  settings: { focus: $('settings-title'), changed: (open) => options.changed(open) },
 });
 const lobby = new Lobby({ settings, join, cancel: () => leave(), failed: deviceFailed, opened: deviceOpened });
 const gear = new Gear(lobby);
+const options = new Options(lobby, gear);
 
 // ---- joining and leaving
 
@@ -224,6 +227,7 @@ const actions = {
   },
   chat: () => drawers.toggle('chat'),
   stats: () => drawers.toggle('stats'),
+  settings: () => drawers.toggle('settings'),
   ascii: () => {
     now.ascii = !now.ascii;
     room.ascii = now.ascii;
@@ -287,8 +291,6 @@ for (const [id, action] of [['mute', 'mute'], ['camera-toggle', 'camera'], ['dea
 $('copy').addEventListener('click', () => {
   navigator.clipboard?.writeText($('invite').textContent).then(() => toast('Link copied.'), () => toast('The browser does not let this page copy; select the link instead.'));
 });
-$('shortcuts').checked = settings.shortcuts !== false;
-$('shortcuts').addEventListener('change', () => remember({ shortcuts: $('shortcuts').checked }));
 listen((action) => {
   if (document.body.dataset.view !== 'call') return false;
   if (action !== 'close' && !$('shortcuts').checked) return false;

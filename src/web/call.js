@@ -111,8 +111,8 @@ export class Call extends EventTarget {
   }
 
   /** Another speaker (an empty `id`: the system's own); gives whether that could be done. */
-  setSpeaker(id) {
-    return this.#sound.setSpeaker(id);
+  setSpeaker(id, label) {
+    return this.#sound.setSpeaker(id, label);
   }
 
   setMuted(muted) {

@@ -23,22 +23,31 @@ export function deviceOpened(device) {
 /** The devices while a call is on; which ones, the lobby's form says. */
 export class Gear {
   #lobby;
+  /** Of several changes only the last counts. */
+  #turns = { microphone: 0, camera: 0 };
 
   constructor(lobby) {
     this.#lobby = lobby;
   }
 
+  /** Opens the chosen microphone; the one before is sent until this one is there. Gives whether it opened. */
   async startMicrophone() {
-    const call = now.call;
     const { microphone, cleanup } = this.#lobby.values;
-    const { track, error } = await openMicrophone(microphone, cleanup);
-    if (now.call !== call || !call) return track?.stop();
-    if (!track) return deviceFailed('microphone', error);
-    deviceOpened('microphone');
+    const track = await this.#open('microphone', () => openMicrophone(microphone, cleanup));
+    if (!track) return false;
+    const { call, microphone: before } = now;
     now.microphone = track;
-    call.setMicrophone(track);
     this.watchMicrophone();
-    return this.#lobby.refresh();
+    await call.setMicrophone(track);
+    before?.stop();
+    return true;
+  }
+
+  stopMicrophone() {
+    this.#turns.microphone += 1;
+    now.call?.setMicrophone(null);
+    now.microphone?.stop();
+    now.microphone = null;
   }
 
   /** A microphone that is pulled out: the next best takes over, or the person is told. */
@@ -50,34 +59,54 @@ export class Gear {
       call.setMicrophone(null);
       deviceFailed('microphone', 'ended');
       $('microphone').value = '';
-      await this.startMicrophone();
-      if (now.microphone) toast(`Now using ${now.microphone.label || 'another microphone'}`);
+      if (await this.startMicrophone()) toast(`Now using ${now.microphone?.label || 'another microphone'}`);
     });
   }
 
+  /** Opens the chosen camera in the place of the one that is on, if one is. Gives whether it opened. */
   async startCamera() {
-    const call = now.call;
     if ($('camera').value === 'none') $('camera').value = '';
-    const { track, error } = await openCamera($('camera').value);
-    if (now.call !== call || !call || now.camera) return track?.stop();
-    if (!track) return deviceFailed('camera', error);
-    deviceOpened('camera');
-    track.addEventListener('ended', () => {
-      this.stopCamera();
-      deviceFailed('camera', 'ended');
-    });
-    now.camera = new Camera(track, {
+    const track = await this.#open('camera', () => openCamera($('camera').value));
+    if (!track) return false;
+    const { call } = now;
+    now.camera?.stop();
+    const camera = new Camera(track, {
       picture: (canvas, width, height) => room.ownPicture(now.stream, canvas, width, height),
       jpeg: (bytes) => now.state === 'joined' && call.sendPicture(bytes),
     });
+    now.camera = camera;
+    track.addEventListener('ended', () => {
+      if (now.camera !== camera) return;
+      this.stopCamera();
+      deviceFailed('camera', 'ended');
+    });
     showControls();
-    return this.#lobby.refresh();
+    return true;
   }
 
   stopCamera() {
+    this.#turns.camera += 1;
     now.camera?.stop();
     now.camera = null;
     room.ownPicture(now.stream, null);
     showControls();
+  }
+
+  /** The track that `open` gives, if it is still wanted when it comes. */
+  async #open(device, open) {
+    const { call } = now;
+    const turn = (this.#turns[device] += 1);
+    const { track, error } = await open();
+    if (!call || now.call !== call || this.#turns[device] !== turn) {
+      track?.stop();
+      return null;
+    }
+    if (!track) {
+      deviceFailed(device, error);
+      return null;
+    }
+    deviceOpened(device);
+    this.#lobby.refresh();
+    return track;
   }
 }

@@ -42,6 +42,7 @@ assets![
     "manifest.webmanifest",
     "news.js",
     "now.js",
+    "options.js",
     "outbox.js",
     "panel.js",
     "patience.js",

@@ -73,13 +73,13 @@ export class Sound {
     return undefined;
   }
 
-  /** Another speaker from now on; gives whether the browser can do that and did. */
-  async setSpeaker(id) {
+  /** Another speaker from now on (`label`: its name for the log); gives whether the browser can do that and did. */
+  async setSpeaker(id, label = id || 'default') {
     if (!this.#speaker?.context) return false;
     if (!await this.#choose(id)) return false;
     this.#speakerId = id;
     const { sampleRate } = this.#speaker.context;
-    this.#told.log(...deviceOpened(id || 'default', 'speaker', sampleRate, 1, Math.round(sampleRate / 100)));
+    this.#told.log(...deviceOpened(label, 'speaker', sampleRate, 1, Math.round(sampleRate / 100)));
     return true;
   }
 

@@ -130,8 +130,8 @@ test('no row is wider than the room, and what does not fit scrolls', () => {
 test('shortcuts are those of the terminal, and never while typing', () => {
   const none = { typing: false, pressable: false };
   const press = (key, at = none, held = {}) => actionOf({ key, repeat: false, ctrlKey: false, metaKey: false, altKey: false, ...held }, at);
-  assert.deepEqual(['m', 't', 'Enter', 'q', 'v', 'd', 's', 'p', 'Escape', 'x'].map((key) => press(key)),
-    ['mute', 'chat', 'chat', 'leave', 'camera', 'deafen', 'stats', 'ascii', 'close', null]);
+  assert.deepEqual(['m', 't', 'Enter', 'q', 'v', 'd', 's', 'g', 'p', 'Escape', 'x'].map((key) => press(key)),
+    ['mute', 'chat', 'chat', 'leave', 'camera', 'deafen', 'stats', 'settings', 'ascii', 'close', null]);
   assert.equal(press('M'), 'mute');
   assert.equal(press('q', { typing: true, pressable: true }), null);
   assert.equal(press('Escape', { typing: true, pressable: true }), 'close');
