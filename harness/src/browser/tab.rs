@@ -105,7 +105,8 @@ impl Browser {
         let session = told(&order(&self.root, "Target.attachToTarget", attach).await?, "sessionId");
         let page = Page { session: self.root.attached(&session) };
         let tab = Tab { page, root: self.root.clone(), troubles: self.troubles.clone(), target, context };
-        for (method, params) in [("Page.enable", json!({})), ("Inspector.enable", json!({}))].into_iter().chain(heard()) {
+        for (method, params) in [("Page.enable", json!({})), ("Inspector.enable", json!({}))].into_iter().chain(heard())
+        {
             tab.order(method, params).await?;
         }
         tab.look(look).await?;

@@ -171,7 +171,11 @@ pub(super) fn capture(view: &mut View<'_>) -> Vec<Check> {
             None if let Some((log, line, url)) = insecure => {
                 let id = view.cite_log(log, line);
                 let message = format!("{url} is no secure context: there the page cannot even ask for it");
-                check.fail(message, vec![id], "open the page over https, or as http://localhost on the server's machine")
+                check.fail(
+                    message,
+                    vec![id],
+                    "open the page over https, or as http://localhost on the server's machine",
+                )
             }
             Some((log, line, (granted, error, label, rate, channels))) => {
                 let id = view.cite_log(log, line);
