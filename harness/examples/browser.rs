@@ -52,13 +52,12 @@ async fn joins() -> Anything<()> {
     let stage = Stage::new().await?;
     let mut weight: f64 = 0.0;
     for (way, option) in
-        [("lobby filled in, Join clicked", None), ("joined by the link (&join)", Some("--lock-autoplay"))]
+        [("name in the link, Join clicked", "--by-link"), ("joined by the link (&join)", "--lock-autoplay")]
     {
         let mut took = Vec::new();
         for number in 0..JOINS {
-            let name = format!("{}-{number}", if option.is_some() { "link" } else { "click" });
-            let mut args = vec!["--mic", "tone:880", "--video", "test-pattern"];
-            args.extend(option);
+            let name = format!("{}-{number}", option.trim_start_matches('-'));
+            let args = ["--mic", "tone:880", "--video", "test-pattern", option];
             let browser = stage.browser(&name, "{}", &args).await?;
             let joined = browser.event("client.joined").await?.at_us;
             let began = browser.tapped("navigation").await.pop().and_then(|v| v.as_f64()).ok_or("no navigation")?;

@@ -2,7 +2,7 @@
 
 use crate::cast::{Load, Player, Stage, median, monotonic_us};
 use crate::support::{Anything, tell};
-use sidetone::audio::{FRAME_SAMPLES, SAMPLE_RATE, jitter};
+use sidetone::audio::{SAMPLE_RATE, jitter};
 use sidetone::device::microphone::read_wav;
 use sidetone::device::{SpeakerSpec, speaker};
 use std::path::Path;
@@ -71,12 +71,13 @@ fn delays(mouth: &[f64], ear: &[f64]) -> Vec<f64> {
 
 pub(crate) async fn mouth_to_ear() -> Anything<()> {
     let load = Load::begin();
-    let (mut there, mut back, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut there, mut back, mut recorded, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CALLS {
-        let (mut to_terminal, mut to_browser) = one_call().await?;
+        let [mut to_terminal, mut to_browser, mut by_recording] = one_call().await?;
         calls.push(format!("{:.0}/{:.0}", median(&mut to_terminal), median(&mut to_browser)));
         there.append(&mut to_terminal);
         back.append(&mut to_browser);
+        recorded.append(&mut by_recording);
     }
     let buffer = jitter::MIN_TARGET.as_secs_f64() * 1_000.0;
     let shared = FRAME + LOOK_AHEAD + buffer + HALF_TICK + LOOK_AHEAD + buffer + PERIOD;
@@ -104,11 +105,13 @@ pub(crate) async fn mouth_to_ear() -> Anything<()> {
         tell(&format!("mouth to ear, {way}, median of {} clicks", figures.len()), &figure, &target)?;
     }
     tell("  the single calls, there/back", &calls.join(", "), "ms")?;
+    let recorded = format!("{:.0} ms", median(&mut recorded));
+    tell("  terminal -> browser, in the driver's recording", &recorded, "another clock for the ear: about the same")?;
     load.tell()
 }
 
-/// Delays from browser to terminal, and back.
-async fn one_call() -> Anything<(Vec<f64>, Vec<f64>)> {
+/// Delays from browser to terminal, and back: as the page sees it, and by the driver's recording.
+async fn one_call() -> Anything<[Vec<f64>; 3]> {
     let stage = Stage::new().await?;
     let path = |name: &str| stage.folder.path().join(name);
     let said = path("clicks.wav");
@@ -127,13 +130,12 @@ async fn one_call() -> Anything<(Vec<f64>, Vec<f64>)> {
     let terminal_began = terminal.opened("speaker").await?;
     terminal.ends().await?;
     browser.ends().await?;
-    stage.close().await;
     let Tapped { mouth, ear, spoken } = delays;
     let heard: Vec<_> = clicks(&read_wav(&heard)?).into_iter().map(|s| terminal_began + s * 1e6).collect();
     let recorded: Vec<_> = clicks(&read_wav(&recorded)?).into_iter().map(|s| began + s * 1e6).collect();
     let spoken: Vec<_> = clicks(&read_wav(&said)?).into_iter().map(|s| spoken + s * 1e6 - FRAME * 1_000.0).collect();
-    eprintln!("recorded: {:?}", median(&mut self::delays(&spoken, &recorded)));
-    Ok((self::delays(&mouth, &heard), self::delays(&spoken, &ear)))
+    stage.close().await;
+    Ok([self::delays(&mouth, &heard), self::delays(&spoken, &ear), self::delays(&spoken, &recorded)])
 }
 
 struct Tapped {

@@ -11,13 +11,16 @@ use std::time::Duration;
 const FOR: Duration = Duration::from_secs(20);
 /// Before that: everybody is there, and everything compiled.
 const SETTLED: Duration = Duration::from_secs(4);
+/// So large that each of four gets 80x30 cells.
+const WINDOW: &str = "1440x900";
 /// Of one processor, per cent.
 const TARGET: f64 = 60.0;
 
 pub(crate) async fn four() -> Anything<()> {
     let stage = Stage::new().await?;
-    let browser =
-        stage.browser("browser", "{ pictures: true }", &["--mic", "tone:880", "--video", "test-pattern"]).await?;
+    let browser = stage
+        .browser("browser", "{ pictures: true }", &["--mic", "tone:880", "--video", "test-pattern", "--window", WINDOW])
+        .await?;
     browser.event("client.joined").await?;
     let mut others = Vec::new();
     for (name, tone) in [("ada", "tone:330"), ("ben", "tone:440"), ("cleo", "tone:550")] {
@@ -95,14 +98,14 @@ fn tell_rates(said: &[Value]) -> Anything<()> {
     let rate = |of: &dyn Fn(&Value) -> f64| (of(last) - of(first)) / seconds;
     for name in ["ada", "ben", "cleo", "browser"] {
         let drawn = rate(&|look| look["drawn"][name]["count"].as_f64().unwrap_or(0.0));
-        let (width, height) = (&last["drawn"][name]["width"], &last["drawn"][name]["height"]);
+        let [cells, pixels] = ["cells", "pixels"].map(|f| last["drawn"][name][f].as_str().unwrap_or("no"));
         let figure = if name == "browser" {
             format!("{drawn:.1} a second drawn")
         } else {
             let came = rate(&|look| look["decoded"][name].as_f64().unwrap_or(0.0));
             format!("{came:.1} came, {drawn:.1} drawn")
         };
-        let target = format!("15 are sent; drawn at {width}x{height} pixels");
+        let target = format!("15 are sent; drawn as {cells} cells, {pixels} pixels");
         tell(&format!("  pictures of {name}"), &figure, &target)?;
     }
     Ok(())

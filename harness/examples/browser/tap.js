@@ -64,13 +64,19 @@
     watch('ear', sink.stream.getAudioTracks()[0], () => context.baseLatency * 1e6);
   }, 20);
 
+  let cells = '';
+  const take = OffscreenCanvasRenderingContext2D.prototype.getImageData;
+  OffscreenCanvasRenderingContext2D.prototype.getImageData = function (x, y, columns, rows, ...rest) {
+    cells = `${columns}x${rows}`; // a glyph is picked for each of these pixels, and drawn next
+    return take.call(this, x, y, columns, rows, ...rest);
+  };
   const drawn = new Map();
   const put = CanvasRenderingContext2D.prototype.putImageData;
   CanvasRenderingContext2D.prototype.putImageData = function (image, ...rest) {
     const tile = this.canvas.closest('.tile');
     if (tile) {
       const name = tile.dataset.name;
-      drawn.set(name, { count: (drawn.get(name)?.count ?? 0) + 1, width: image.width, height: image.height });
+      drawn.set(name, { count: (drawn.get(name)?.count ?? 0) + 1, cells, pixels: `${image.width}x${image.height}` });
     }
     return put.call(this, image, ...rest);
   };

@@ -208,9 +208,11 @@ fn url_of(setup: &Setup) -> String {
     let host = setup.host_name.as_ref().unwrap_or(&setup.target.host);
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let mut query = Vec::new();
-    if setup.lock_autoplay {
+    if setup.lock_autoplay || setup.by_link {
         query.push(format!("name={}", escaped(&setup.name)));
         query.push(format!("room={}", escaped(&setup.room)));
+    }
+    if setup.lock_autoplay {
         query.push("join".to_owned());
     }
     match setup.microphone {
@@ -257,7 +259,8 @@ async fn enter(setup: &Setup, driven: &Driven) -> Result<(), Outcome> {
     if setup.lock_autoplay {
         return Ok(());
     }
-    for (field, text) in [("#name", &setup.name), ("#room", &setup.room)] {
+    let typed = [("#name", &setup.name), ("#room", &setup.room)];
+    for (field, text) in typed.into_iter().filter(|_| !setup.by_link) {
         page.fill(field, text, setup.timeout).await.map_err(failed)?;
     }
     // a voice filter takes steady tones for noise; who plays something into the call switches it off

@@ -77,6 +77,8 @@ pub struct Setup {
     pub lobby: Duration,
     /// Microphone and camera are denied.
     pub deny_capture: bool,
+    /// Name and room are in the URL, so that nothing is typed before the click.
+    pub by_link: bool,
     /// Joins by the URL, so that there is no click that would allow sound.
     pub lock_autoplay: bool,
     /// Instead of the document's Content-Security-Policy.

@@ -86,6 +86,9 @@ pub(super) struct Browser {
     /// Deny microphone and camera when the page asks for them.
     #[arg(long)]
     deny_capture: bool,
+    /// Open the page by a link that holds name and room, so that only the click is left to do.
+    #[arg(long)]
+    by_link: bool,
     /// Join by the page's URL, without the click that would allow sound.
     #[arg(long)]
     lock_autoplay: bool,
@@ -169,6 +172,7 @@ impl Browser {
             once: self.once,
             lobby: self.lobby,
             deny_capture: self.deny_capture,
+            by_link: self.by_link,
             lock_autoplay: self.lock_autoplay,
             page_policy: self.page_policy,
             script: self.script,
