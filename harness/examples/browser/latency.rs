@@ -115,7 +115,7 @@ async fn one_call() -> Anything<[Vec<f64>; 3]> {
     let stage = Stage::new().await?;
     let path = |name: &str| stage.folder.path().join(name);
     let said = path("clicks.wav");
-    write_clicks(&said, CALL.as_secs() as usize + 10)?;
+    write_clicks(&said, usize::try_from(CALL.as_secs())? + 10)?;
     let (heard, recorded) = (path("terminal.wav"), path("browser.wav"));
     let wav = |path: &Path| format!("wav:{}", path.display());
     let browser =
