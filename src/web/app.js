@@ -127,6 +127,7 @@ function stateChanged({ state, stage, reason = '', code, retryInMs = 0, attempt 
     view('call');
   } else if (state === 'reconnecting') {
     now.retryAt = performance.now() + retryInMs;
+    for (const { stream } of room.others) room.setSpeaking(stream, false);
     if (retryInMs > 0) lost(attempt, stage);
   } else if (state === 'refused') {
     refused(code, reason);

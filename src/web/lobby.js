@@ -198,6 +198,7 @@ export class Lobby {
     if (this.#camera) return;
     // Never quite flat, as a line that is live.
     const energy = Math.max(0.08, this.#level ** 1.5 * 1.3);
-    drawLine(this.#screen, { hue: LINE_HUE, energy, phase: performance.now() / 1000, ascii: true });
+    const { clientWidth, clientHeight } = $('preview');
+    if (clientHeight > 0) drawLine(this.#screen, { hue: LINE_HUE, energy, phase: performance.now() / 1000, ascii: true, aspect: clientWidth / clientHeight });
   }
 }

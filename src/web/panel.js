@@ -154,7 +154,7 @@ export function figures(before, report, sound = {}, secure = false) {
     ['Pictures seen', number(seen, 1, '/s')],
     ['Codec', of(report, 'codec').mimeType ?? '–'],
     ['Connections so far', String(report.sidetone?.connections ?? '–')],
-    ['AudioContext', sound.state ? `${sound.state}, ${sound.sampleRate} Hz` : '–'],
+    ['Sound', sound.state ? `${sound.state}, ${sound.sampleRate} Hz` : '–'],
     ['Output latency', number(sound.outputLatencyMs, 1, 'ms')],
   ];
 }

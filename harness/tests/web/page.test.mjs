@@ -204,6 +204,6 @@ test('figures come from the difference of two reports, and none is NaN', () => {
   assert.equal(rows['Concealed sound'], '1.00 %');
   assert.deepEqual([rows['Bitrate up'], rows['Bitrate down']], ['8 kb/s', '16 kb/s']);
   assert.equal(rows['Pictures seen'], '15.0 /s');
-  assert.equal(rows['AudioContext'], 'running, 48000 Hz');
+  assert.equal(rows.Sound, 'running, 48000 Hz');
   assert.doesNotMatch(figures(null, { timestamp: '', stats: [] }).flat().join(), /NaN|undefined/);
 });
