@@ -8,9 +8,12 @@ SHELL := /bin/sh
 
 CARGO ?= cargo
 HARNESS := target/debug/sidetone-harness
+AXE := 4.14.1
+# where the tests find it
+export SIDETONE_AXE := $(CURDIR)/target/axe-$(AXE)/package/axe.min.js
 export TARGET ARGS
 
-.PHONY: help deps build sabotage check lint unit test test-e2e probe need-target demo bless bench dist clean
+.PHONY: help deps build sabotage check lint unit web test test-e2e probe need-target demo bless bench dist clean
 
 help: ## show this list
 	@echo 'Sidetone: real-time audio and video chat, and the harness that proves it works.'
@@ -39,7 +42,10 @@ lint:
 unit:
 	$(CARGO) test --workspace --lib --bins
 
-test: deps lint build sabotage ## everything: formatting, clippy, unit and integration tests, and the main job
+web: ## the tests of the page's own modules, without a browser (node)
+	node --test harness/tests/web/*.test.mjs
+
+test: deps lint web build sabotage ## everything: formatting, clippy, unit and integration tests, and the main job
 	$(CARGO) test --workspace --no-fail-fast
 	@$(SHELL) -c "$$END_TO_END"
 
@@ -66,6 +72,7 @@ bench: deps ## print the figures that matter next to their targets; never fails 
 	@target/release/examples/idle_connections target/release/sidetone
 	@target/release/examples/overhead target/release/sidetone
 	@target/release/examples/diagnosis fixtures/evidence
+	@target/release/examples/browser target/release/sidetone target/release/sidetone-harness
 
 dist: deps ## release archive with both programs in target/dist
 	$(CARGO) build --release --locked -p sidetone -p sidetone-harness
@@ -89,27 +96,56 @@ command -v cc >/dev/null || want gcc 'compiles libopus, links'
 works || want libc6-dev 'C headers for libopus'
 command -v make >/dev/null || want make 'the build of libopus'
 command -v cmake >/dev/null || want cmake 'configures libopus'
-[ -n "$$packages" ] || exit 0
-if ! command -v apt-get >/dev/null; then
-	say "missing: $${why%, }." >&2
-	say 'install a C compiler, make and cmake with the package manager of this system, and try again' >&2
-	exit 1
-fi
-as_root=''
+as_root='' may_install=yes
+command -v apt-get >/dev/null || may_install=''
 if [ "$$(id -u)" -ne 0 ]; then
 	as_root=sudo
-	command -v sudo >/dev/null || { say "as root, run: apt-get install$$packages" >&2; exit 1; }
+	command -v sudo >/dev/null || may_install=''
 fi
-say "installing $${why%, }"
-$$as_root apt-get update -qq
-$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages
+install() {
+	$$as_root apt-get update -qq
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"
+}
+if [ -n "$$packages" ]; then
+	if ! command -v apt-get >/dev/null; then
+		say "missing: $${why%, }." >&2
+		say 'install a C compiler, make and cmake with the package manager of this system, and try again' >&2
+		exit 1
+	fi
+	[ -n "$$may_install" ] || { say "as root, run: apt-get install$$packages" >&2; exit 1; }
+	say "installing $${why%, }"
+	install $$packages
+fi
+# what follows is for the checks with a browser; without it they are skipped, and say so
+browser=''
+for name in $${SIDETONE_BROWSER:-} chromium chromium-browser google-chrome google-chrome-stable microsoft-edge brave-browser; do
+	[ -n "$$browser" ] || browser=$$(command -v "$$name" || true)
+done
+if [ -z "$$browser" ]; then
+	if [ -n "$$may_install" ]; then
+		say 'installing chromium (the browser that the harness drives)'
+		install chromium || say 'chromium could not be installed: what needs a browser is skipped' >&2
+	else
+		say 'there is no browser: what needs one is skipped; install chromium, Chrome, Edge or Brave' >&2
+	fi
+fi
+axe=$(AXE)
+if [ ! -f "target/axe-$$axe/package/axe.min.js" ] && command -v npm >/dev/null; then
+	say "fetching axe-core $$axe (finds what keeps people from using a page)"
+	mkdir -p "target/axe-$$axe"
+	if npm pack --silent --pack-destination "target/axe-$$axe" "axe-core@$$axe" >/dev/null; then
+		tar -C "target/axe-$$axe" -xzf "target/axe-$$axe/axe-core-$$axe.tgz" package/axe.min.js
+	else
+		say 'axe-core could not be fetched: the test of accessibility is skipped' >&2
+	fi
+fi
 endef
 export DEPS
 
 define END_TO_END
 began=$$(mktemp)
 code=0
-$(HARNESS) run call call-speech faults --out reports || code=$$?
+$(HARNESS) run call call-speech call-browser faults --out reports || code=$$?
 if [ -n "$$(find -H reports/latest/report.md -newer "$$began" 2>/dev/null)" ]; then
 	printf '\nreport: %s\n' "$$(pwd -P)/reports/latest/report.md"
 fi

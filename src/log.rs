@@ -121,5 +121,5 @@ fn write_all(receiver: &Receiver<Item>, mut output: Box<dyn Write + Send>, forma
 fn pretty(record: &Record) -> String {
     let clock = record.time.get(11..23).unwrap_or(&record.time);
     let text = format!("{clock} {:<5} {:<24} {}", record.level, record.event.name(), record.message);
-    text.chars().map(|c| if crate::protocol::control::is_unprintable(c) { '\u{b7}' } else { c }).collect()
+    text.chars().map(|c| if crate::protocol::text::is_unprintable(c) { '\u{b7}' } else { c }).collect()
 }

@@ -41,6 +41,9 @@ pub struct Client {
     /// What the others see of you.
     #[arg(long, value_name = "test-pattern|image:FILE|none", default_value = "none")]
     video: CameraSpec,
+    /// Pictures sent a second, 1 to 30.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=30))]
+    fps: u32,
     /// At the end write the last picture of each participant into this folder.
     #[arg(long, value_name = "FOLDER")]
     save_pictures: Option<PathBuf>,
@@ -110,6 +113,7 @@ impl Client {
             microphone: self.mic.clone(),
             speaker: self.speaker.clone(),
             camera: self.video.clone(),
+            pictures_per_second: self.fps,
             save_pictures: self.save_pictures.clone(),
             says: self.say.clone(),
             mode,

@@ -1,4 +1,4 @@
-//! The paced threads: microphone every 20 ms, speaker every 10 ms, camera ten times a second, each against absolute
+//! The paced threads: microphone every 20 ms, speaker every 10 ms, camera at the pace asked for, each against absolute
 //! deadlines, so that lateness never adds up.
 
 use super::shared::{Shared, lock};
@@ -15,7 +15,6 @@ use std::time::Duration;
 /// Samples of a speaker callback: 10 ms.
 const PERIOD: u32 = 480;
 const PERIOD_TIME: Duration = Duration::from_millis(10);
-const PICTURE_TIME: Duration = Duration::from_millis(100);
 /// Ticks of a microphone frame.
 const FRAME_TICKS: u32 = 960;
 /// How long the first packet may take before its absence is reported.
@@ -149,7 +148,7 @@ fn capture(shared: &Shared, ending: &AtomicBool, mut microphone: Box<dyn Microph
 
 fn film(shared: &Shared, ending: &AtomicBool, mut camera: Box<dyn Camera>) {
     let mut number = 0_u32;
-    pace(ending, PICTURE_TIME, |now| {
+    pace(ending, Duration::from_secs(1) / shared.config.pictures_per_second.max(1), |now| {
         let Some(link) = shared.link() else { return };
         let Some(jpeg) = camera.picture(u64::from(number)) else { return };
         let timestamp = clock::media_ticks(now);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! * `shared`: what the threads and tasks of one client share;
-//! * `link`: from a target to a welcome; `session`: from the welcome to the end;
+//! * `link`: from a target to a welcome; `session`: from the welcome to the end; `control`: signals as a remote control;
 //! * `media`: the paced threads of microphone, camera and speaker;
 //! * `screen`: the drawn terminal; `snapshot`: one picture, printed; `stats`: W3C webrtc-stats.
 
@@ -74,6 +74,8 @@ pub struct Config {
     pub speaker: SpeakerSpec,
     /// Pictures sent.
     pub camera: CameraSpec,
+    /// Of them, so many a second.
+    pub pictures_per_second: u32,
     /// Folder for the last picture of each participant.
     pub save_pictures: Option<PathBuf>,
     /// Chat lines that are said one after the other, each when SIGUSR2 comes.

@@ -1,6 +1,6 @@
 //! Control payloads: JSON, so that people can read them in a capture. Unknown fields are ignored.
 
-use super::{Frame, Kind, WireError};
+use super::{Frame, Kind, WireError, text};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -308,8 +308,8 @@ fn check_bye(bye: Bye) -> Result<Bye, WireError> {
     }
 }
 
-/// Checks a name of a participant, a room or a server: 1 to 32 characters, no control characters, no white space at
-/// its ends.
+/// Checks a name of a participant, a room or a server: 1 to 32 characters, none of them unprintable, no piles of marks, no
+/// white space at its ends. Markup is fine: whoever shows a name shows it as text.
 ///
 /// # Errors
 /// What is wrong and what is allowed, for people.
@@ -318,19 +318,20 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if length == 0 || length > MAX_NAME {
         return Err(format!("a name has 1 to {MAX_NAME} characters, this one has {length}"));
     }
-    if name.chars().any(is_unprintable) {
-        return Err(format!("a name has no control characters: {name:?}"));
+    if name.starts_with(text::joins) || text::without_piles(name.chars()).count() < length {
+        // not shown again: that would be the harm
+        return Err(format!(
+            "a name has at most {} combining marks in a row, and none at its beginning",
+            text::MAX_MARKS
+        ));
+    }
+    if name.chars().any(text::is_unprintable) {
+        return Err(format!("a name has no control characters, nor invisible or private ones: {name:?}"));
     }
     if name.trim() != name {
         return Err(format!("a name does not begin or end with white space: {name:?}"));
     }
     Ok(())
-}
-
-/// Control characters and the invisible ones that reorder or hide text on a terminal.
-pub fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -351,12 +352,22 @@ mod tests {
     #[test]
     fn names() {
         let long = "ä".repeat(32);
-        for good in ["a", "Ada Lovelace", long.as_str(), "日本"] {
+        let marks = |count: usize| format!("a{}", "\u{301}".repeat(count));
+        for good in ["a", "Ada Lovelace", long.as_str(), "日本", "<b>Ada</b>", "\u{2764}\u{fe0f}", &marks(4)] {
             assert_eq!(check_name(good), Ok(()), "{good:?}");
         }
         let too_long = "a".repeat(33);
-        for bad in ["", too_long.as_str(), "a\nb", "a\u{1b}[2J", " a", "a\u{202e}b"] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
+        let hidden =
+            ["a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{61c}b", "a\u{200d}b", "a\u{e000}", "a\u{ad}b", "a\u{fffe}"];
+        let marked = [marks(5), marks(31), "\u{301}a".to_owned()];
+        for bad in ["", too_long.as_str(), " a", "a\u{3000}"]
+            .into_iter()
+            .chain(hidden)
+            .chain(marked.iter().map(String::as_str))
+        {
+            let reason = check_name(bad).expect_err(bad);
+            assert!(!reason.chars().any(text::is_unprintable), "{reason:?}");
+            assert_eq!(text::without_piles(reason.chars()).collect::<String>(), reason);
         }
     }
 }

@@ -25,6 +25,8 @@
 //! one frame closes the connection with 1002. The client speaks first, with [`Hello`]. Unknown kinds are
 //! skipped, unknown JSON fields ignored.
 //!
+//! What names and lines of text may hold is in [`text`].
+//!
 //! Kinds below 0x10 are control and carry JSON; 0x10 is [`audio`], 0x20 is [`video`]:
 //!
 //! | from | kinds |
@@ -36,6 +38,7 @@
 pub mod audio;
 pub mod control;
 pub mod frame;
+pub mod text;
 pub mod video;
 
 pub use audio::AudioPacket;

@@ -8,7 +8,7 @@
 //! ```
 
 use super::hub::{Hub, Registration, Seat, lock};
-use super::intake::{Intake, Refused, clean, read_hello};
+use super::intake::{Intake, Refused, clean, read_hello, shown};
 use crate::clock;
 use crate::event::{Event, Transport};
 use crate::net::outbox::{Close, Next, Outbox};
@@ -29,6 +29,8 @@ const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// How long last words may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Most characters of a peer's last words that are told.
+const MOST_OF_A_REASON: usize = 200;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,9 @@ impl End {
         Self { code, reason: reason.into(), by_peer: false, alive: true }
     }
 
-    fn peers(code: Option<u16>, reason: String) -> Self {
+    /// A reason from anybody goes into logs, and from there onto terminals.
+    fn peers(code: Option<u16>, reason: &str) -> Self {
+        let reason = shown(reason).chars().take(MOST_OF_A_REASON).collect();
         Self { code: code.unwrap_or(1005), reason, by_peer: true, alive: code.is_some() }
     }
 
@@ -116,7 +120,7 @@ impl Connection<'_> {
             None => return Err(End::ours(close::GOING_AWAY, "the server is going down")),
             Some(Err(_)) => return Err(End::ours(close::POLICY_VIOLATION, "no hello within 5 s")),
             Some(Ok(Err(broken))) => return Err(self.broken(&broken)),
-            Some(Ok(Ok(Received::Closed(code, reason)))) => return Err(End::peers(code, reason)),
+            Some(Ok(Ok(Received::Closed(code, reason)))) => return Err(End::peers(code, &reason)),
             Some(Ok(Ok(Received::Alive))) => {
                 let reason = "the first message must be a hello".to_owned();
                 return Err(self.misbehaved(close::POLICY_VIOLATION, reason));
@@ -222,7 +226,7 @@ impl Connection<'_> {
                 Received::Frame(frame) => frame,
                 Received::Alive if intake.control.take(now) => continue,
                 Received::Alive => return self.misbehaved(close::POLICY_VIOLATION, "too many pings".to_owned()),
-                Received::Closed(code, reason) => return End::peers(code, reason),
+                Received::Closed(code, reason) => return End::peers(code, &reason),
             };
             self.count_received(&frame);
             match self.take(seat, &mut intake, &frame, now) {

@@ -37,7 +37,7 @@ pub fn admit(hello: &Hello, taken: impl FnOnce(&str) -> bool, full: bool) -> Res
     if !served || offered.frame_ms != 20 {
         return refuse(
             RefusalCode::AudioUnsupported,
-            format!("this server takes opus, {CLOCK_RATE} Hz, 1 channel, 20 ms; the client offers {offered:?}"),
+            format!("this server takes opus, {CLOCK_RATE} Hz, 1 channel, 20 ms; the client offers {}", told(offered)),
         );
     }
     if full {
@@ -50,6 +50,13 @@ pub fn admit(hello: &Hello, taken: impl FnOnce(&str) -> bool, full: bool) -> Res
         );
     }
     Ok(Admission { version: VERSION, audio: AudioParameters::default() })
+}
+
+/// A codec's name from anybody goes no further if it is no name.
+fn told(offered: &AudioParameters) -> String {
+    let AudioParameters { codec, clock_rate, channels, frame_ms, .. } = offered;
+    let codec = if check_name(codec).is_ok() { codec } else { "another codec" };
+    format!("{codec}, {clock_rate} Hz, {channels} channels, {frame_ms} ms")
 }
 
 #[cfg(test)]
@@ -83,6 +90,9 @@ mod tests {
         assert_eq!(with(|h| h.version_min = 2), Some(RefusalCode::VersionUnsupported));
         assert_eq!(with(|h| h.version_max = 0), Some(RefusalCode::VersionUnsupported));
         assert_eq!(with(|h| h.name = "\u{1b}[2J".to_owned()), Some(RefusalCode::NameInvalid));
+        let mut long = hello();
+        long.audio.codec = "\0".repeat(60_000);
+        assert!(admit(&long, |_| false, false).unwrap_err().message.len() < 200);
         assert_eq!(with(|h| h.room.clear()), Some(RefusalCode::RoomInvalid));
         assert_eq!(with(|h| h.audio.clock_rate = 44_100), Some(RefusalCode::AudioUnsupported));
         assert_eq!(refusal(&hello(), true, true), Some(RefusalCode::ServerFull));

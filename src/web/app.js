@@ -1,75 +1,37 @@
 // The page: the lobby, the call, and what happens in between.
 
 import { Call } from './call.js';
-import { Camera } from './camera.js';
-import { onCapture, openCamera, openMicrophone, allowed } from './devices.js';
+import { allowed, onCapture } from './devices.js';
+import { Gear, deviceFailed, deviceOpened } from './gear.js';
 import { listen } from './keys.js';
 import { Lobby } from './lobby.js';
+import { emit, now, room } from './now.js';
+import { Options } from './options.js';
 import { Chat, Drawers, Statistics } from './panel.js';
-import { Room } from './room.js';
-import { SITUATIONS, Situations, microphoneSituation, refusalSituation } from './situations.js';
+import { query, remember, settings } from './settings.js';
+import { NOTE_MS, clear, raise, showAlone, showControls, showCountdown, showLink, showTitle, showUnread, situations, toast } from './show.js';
+import { refusalSituation } from './situations.js';
 import { nameError, shownName } from './text.js';
 
 const $ = (id) => document.getElementById(id);
-const STORE = 'sidetone';
-/** How long a passing note stays. */
-const NOTE_MS = 4000;
 /** Sound that is about to start is suspended for a moment too. */
 const LOCK_MS = 300;
 /** So many attempts after a call that worked, nobody asks whether HTTP still does. */
 const PATIENT_ATTEMPTS = 5;
 const CONNECTION_SITUATIONS = ['server-gone', 'websocket-refused', 'blocked-by-policy', 'server-full', 'name-taken', 'refused', 'network-changed'];
 
-const query = new URLSearchParams(location.search);
-const settings = { ...remembered(), ...asked() };
-const emit = (event, fields) => dispatchEvent(new CustomEvent('sidetone:event', { detail: { event, fields } }));
-
 onCapture((fields) => emit('browser.capture', fields));
 
-const now = {
-  call: null, last: null, state: 'lobby', name: '', room: '', stream: 0, joined: false, opened: false, muted: false, deafened: false,
-  microphone: null, camera: null, ascii: settings.ascii !== false, unread: 0, retryAt: 0, pictures: new Map(),
-};
-
-const situations = new Situations((situation, sentence) => emit('browser.situation', { situation, sentence }));
-const room = new Room($('grid'));
 const chat = new Chat({ say, unread: showUnread });
 const statistics = new Statistics(() => now.call?.stats() ?? Promise.resolve(null));
 const drawers = new Drawers({
   chat: { focus: $('chat-input'), changed: (open) => chat.changed(open) },
   stats: { focus: $('stats-title'), changed: (open) => statistics.changed(open) },
+  settings: { focus: $('settings-title'), changed: (open) => options.changed(open) },
 });
-const lobby = new Lobby({
-  settings, join, cancel: () => leave(), failed: deviceFailed,
-  opened: (device) => (device === 'camera' ? clear('no-camera') : clear('no-microphone', 'permission-denied', 'microphone-busy')),
-});
-
-function remembered() {
-  try {
-    return JSON.parse(localStorage.getItem(STORE)) ?? {};
-  } catch {
-    return {}; // storage is off, or holds something else
-  }
-}
-
-function remember(changes) {
-  Object.assign(settings, changes);
-  try {
-    localStorage.setItem(STORE, JSON.stringify(settings));
-  } catch {
-    // storage is off or full: nothing is remembered
-  }
-}
-
-/** What the address says beats what is remembered. */
-function asked() {
-  const found = {};
-  for (const key of ['name', 'room']) if (query.get(key)) found[key] = query.get(key);
-  if (query.get('mic') === 'off') found.microphone = 'none';
-  if (query.get('camera') === 'off') found.camera = 'none';
-  if (query.get('cleanup') === 'off') found.cleanup = false;
-  return found;
-}
+const lobby = new Lobby({ settings, join, cancel: () => leave(), failed: deviceFailed, opened: deviceOpened });
+const gear = new Gear(lobby);
+const options = new Options(lobby, gear);
 
 // ---- joining and leaving
 
@@ -86,9 +48,9 @@ async function join() {
   showControls();
   // Joined first, asked second: nobody waits in front of the door for a permission, and the sound may start in this click.
   call.join({ microphone: now.microphone, speakerId: chosen.speaker || undefined });
-  if (now.microphone) watchMicrophone();
-  else if (chosen.microphone !== 'none' && allowed()) await startMicrophone();
-  if (chosen.camera !== 'none' && allowed() && now.call === call) await startCamera();
+  if (now.microphone) gear.watchMicrophone();
+  else if (chosen.microphone !== 'none' && allowed()) await gear.startMicrophone();
+  if (chosen.camera !== 'none' && allowed() && now.call === call) await gear.startCamera();
 }
 
 function leave() {
@@ -101,10 +63,10 @@ function back(note) {
   const was = now.call;
   now.call = null;
   now.last = was ?? now.last;
-  stopCamera();
+  gear.stopCamera();
   now.microphone?.stop();
   Object.assign(now, { microphone: null, state: 'lobby', stream: 0, retryAt: 0 });
-  clear('server-gone', 'websocket-refused', 'autoplay-locked', 'no-webcodecs', 'no-camera', 'network-changed');
+  clear('server-gone', 'websocket-refused', 'autoplay-locked', 'no-webcodecs', 'sound-failed', 'no-camera', 'network-changed');
   drawers.close({ focus: false });
   room.clear();
   chat.clear();
@@ -147,6 +109,7 @@ function attend(call) {
     room.picture(stream, jpeg);
   });
   on('audio', soundChanged);
+  on('sound-failed', ({ devices }) => (devices.length > 0 ? raise('sound-failed', { devices }) : clear('sound-failed')));
   // Its last words too, when another call is already on.
   call.addEventListener('log', ({ detail: { event, fields } }) => {
     if (now.call === call && ['client.connecting', 'client.connected'].includes(event)) now.opened = event === 'client.connected';
@@ -154,7 +117,7 @@ function attend(call) {
   });
 }
 
-function stateChanged({ state, reason = '', code, retryInMs = 0, attempt = 1 }) {
+function stateChanged({ state, stage, reason = '', code, retryInMs = 0, attempt = 1 }) {
   now.state = state;
   if (state === 'joined') {
     now.retryAt = 0;
@@ -164,7 +127,7 @@ function stateChanged({ state, reason = '', code, retryInMs = 0, attempt = 1 }) 
     view('call');
   } else if (state === 'reconnecting') {
     now.retryAt = performance.now() + retryInMs;
-    if (retryInMs > 0) lost(attempt);
+    if (retryInMs > 0) lost(attempt, stage);
   } else if (state === 'refused') {
     refused(code, reason);
   } else if (state === 'ended') {
@@ -192,12 +155,16 @@ function refused(code, reason) {
 }
 
 /** The connection is gone or never came. A server that answers HTTP but no WebSocket is another matter. */
-async function lost(attempt) {
+async function lost(attempt, stage) {
   const { call, opened } = now;
+  // Its files are not there: then nothing was said about WebSockets yet, and one that answers is another version.
+  if (stage === 'page') {
+    const healthy = await answers();
+    return now.call === call && now.state === 'reconnecting' && raise('server-gone', { joined: false, replaced: healthy });
+  }
   // A server that was here a moment ago is looked for by the call itself; this question would only add noise.
   if (!opened && (!now.joined || attempt > PATIENT_ATTEMPTS) && !situations.has('websocket-refused')) {
-    const healthy = await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) })
-      .then((answer) => answer.ok && answer.json()).then((health) => health && !health.draining).catch(() => false);
+    const healthy = await answers();
     if (now.call !== call || now.state !== 'reconnecting') return;
     if (healthy) {
       clear('server-gone');
@@ -205,7 +172,12 @@ async function lost(attempt) {
     }
   }
   if (!situations.has('websocket-refused')) raise('server-gone', { joined: now.joined });
+  return undefined;
 }
+
+/** Whether the server answers over HTTP and takes people in. */
+const answers = () => fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) })
+  .then((answer) => answer.ok && answer.json()).then((health) => Boolean(health && !health.draining)).catch(() => false);
 
 function came(name, what) {
   chat.note(name, what);
@@ -213,66 +185,6 @@ function came(name, what) {
   if (drawers.open !== 'chat') toast(`${shownName(name)} ${what}`);
   showAlone();
   showTitle();
-}
-
-// ---- microphone and camera
-
-async function startMicrophone() {
-  const call = now.call;
-  const { microphone, cleanup } = lobby.values;
-  const { track, error } = await openMicrophone(microphone, cleanup);
-  if (now.call !== call || !call) return track?.stop();
-  if (!track) return deviceFailed('microphone', error);
-  clear('no-microphone', 'permission-denied', 'microphone-busy');
-  now.microphone = track;
-  call.setMicrophone(track);
-  watchMicrophone();
-  return lobby.refresh();
-}
-
-/** A microphone that is pulled out: the next best takes over, or the person is told. */
-function watchMicrophone() {
-  const { microphone, call } = now;
-  microphone.addEventListener('ended', async () => {
-    if (now.microphone !== microphone || now.call !== call) return;
-    now.microphone = null;
-    call.setMicrophone(null);
-    deviceFailed('microphone', 'ended');
-    $('microphone').value = '';
-    await startMicrophone();
-    if (now.microphone) toast(`Now using ${now.microphone.label || 'another microphone'}`);
-  });
-}
-
-async function startCamera() {
-  const call = now.call;
-  if ($('camera').value === 'none') $('camera').value = '';
-  const { track, error } = await openCamera($('camera').value);
-  if (now.call !== call || !call || now.camera) return track?.stop();
-  if (!track) return deviceFailed('camera', error);
-  clear('no-camera');
-  track.addEventListener('ended', () => {
-    stopCamera();
-    deviceFailed('camera', 'ended');
-  });
-  now.camera = new Camera(track, {
-    picture: (canvas, width, height) => room.ownPicture(now.stream, canvas, width, height),
-    jpeg: (bytes) => now.state === 'joined' && call.sendPicture(bytes),
-  });
-  showControls();
-  return lobby.refresh();
-}
-
-function stopCamera() {
-  now.camera?.stop();
-  now.camera = null;
-  room.ownPicture(now.stream, null);
-  showControls();
-}
-
-function deviceFailed(device, error) {
-  if (device === 'camera') raise('no-camera', { error });
-  else raise(microphoneSituation(error), { unplugged: error === 'ended' });
 }
 
 // ---- sound
@@ -287,7 +199,7 @@ function soundChanged(sound) {
     if (isSecureContext) raise('no-webcodecs');
   } else if (state === 'running') {
     clear('autoplay-locked');
-  } else if (state !== 'closed') {
+  } else if (!['closed', 'failed'].includes(state)) {
     lockTimer = setTimeout(() => now.call && raise('autoplay-locked'), LOCK_MS);
   }
 }
@@ -307,7 +219,7 @@ const actions = {
     showControls();
     showTitle();
   },
-  camera: () => (now.camera ? stopCamera() : startCamera()),
+  camera: () => (now.camera ? gear.stopCamera() : gear.startCamera()),
   deafen: () => {
     now.deafened = !now.deafened;
     now.call.setDeafened(now.deafened);
@@ -315,6 +227,7 @@ const actions = {
   },
   chat: () => drawers.toggle('chat'),
   stats: () => drawers.toggle('stats'),
+  settings: () => drawers.toggle('settings'),
   ascii: () => {
     now.ascii = !now.ascii;
     room.ascii = now.ascii;
@@ -338,91 +251,8 @@ function say(text) {
 function tryAgain() {
   const word = situations.current?.word;
   if (['server-gone', 'websocket-refused'].includes(word)) now.call?.wake();
-  else if (now.call) startMicrophone();
+  else if (now.call) gear.startMicrophone();
   else lobby.checkMicrophone();
-}
-
-// ---- showing
-
-function raise(word, details) {
-  situations.raise(word, details);
-  showSituation();
-}
-
-function clear(...words) {
-  situations.clear(...words);
-  showSituation();
-}
-
-function showSituation() {
-  const current = situations.current;
-  const shown = current && !current.quiet ? current : null;
-  $('notice').hidden = !shown;
-  $('notice').classList.toggle('bad', Boolean(shown?.alert) && shown.word !== 'autoplay-locked');
-  $('situation').dataset.situation = current?.word ?? '';
-  const role = shown?.alert ? 'alert' : 'status';
-  if ($('situation').getAttribute('role') !== role) $('situation').setAttribute('role', role);
-  if ($('situation').textContent !== (shown?.sentence ?? '')) $('situation').textContent = shown?.sentence ?? '';
-  $('unlock').hidden = !situations.has('autoplay-locked');
-  $('situation-action').hidden = !shown?.action;
-  $('situation-action').textContent = shown?.action ?? '';
-  $('situation-close').hidden = ['server-gone', 'websocket-refused', 'autoplay-locked'].includes(shown?.word);
-  showLink();
-}
-
-function showLink() {
-  const lostIt = now.state === 'reconnecting';
-  $('link').classList.toggle('lost', lostIt);
-  $('room-area').classList.toggle('stale', lostIt);
-  $('link-text').textContent = { joined: 'connected', connecting: 'connecting', reconnecting: 'reconnecting' }[now.state] ?? '';
-  showCountdown();
-  showTitle();
-}
-
-function showCountdown() {
-  const waiting = now.state === 'reconnecting' && ['server-gone', 'websocket-refused'].includes(situations.current?.word);
-  const seconds = Math.ceil((now.retryAt - performance.now()) / 1000);
-  const text = !waiting ? '' : seconds > 0 ? `Next try in ${seconds} s.` : 'Trying…';
-  if ($('countdown').textContent !== text) $('countdown').textContent = text;
-}
-
-function showControls() {
-  const pressed = { 'mute': now.muted, 'camera-toggle': Boolean(now.camera), 'deafen': now.deafened, 'ascii-toggle': now.ascii };
-  for (const [id, on] of Object.entries(pressed)) $(id).setAttribute('aria-pressed', String(on));
-}
-
-function showAlone() {
-  $('alone').hidden = room.others.length > 0;
-}
-
-function showUnread(count) {
-  now.unread = count;
-  $('unread').hidden = count === 0;
-  $('unread').textContent = count > 99 ? '99+' : String(count);
-  if (count > 0) $('chat-toggle').setAttribute('aria-label', `Chat, ${count} unread`);
-  else $('chat-toggle').removeAttribute('aria-label');
-  showTitle();
-}
-
-function showTitle() {
-  const parts = [shownName($('server').textContent), 'Sidetone'];
-  if (document.body.dataset.view === 'call') {
-    const others = room.others.length;
-    parts.unshift(shownName(now.room), now.state === 'reconnecting' ? 'reconnecting' : now.muted ? 'muted' : others === 0 ? 'alone' : others === 1 ? 'with 1 other' : `with ${others} others`);
-  }
-  const title = (now.unread > 0 ? `(${now.unread}) ` : '') + parts.join(' · ');
-  if (document.title !== title) document.title = title;
-}
-
-let toastTimer = 0;
-function toast(text) {
-  $('toast').textContent = text;
-  $('toast').classList.add('on');
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => {
-    $('toast').classList.remove('on');
-    $('toast').textContent = '';
-  }, NOTE_MS);
 }
 
 // ---- what happens around the page
@@ -461,8 +291,6 @@ for (const [id, action] of [['mute', 'mute'], ['camera-toggle', 'camera'], ['dea
 $('copy').addEventListener('click', () => {
   navigator.clipboard?.writeText($('invite').textContent).then(() => toast('Link copied.'), () => toast('The browser does not let this page copy; select the link instead.'));
 });
-$('shortcuts').checked = settings.shortcuts !== false;
-$('shortcuts').addEventListener('change', () => remember({ shortcuts: $('shortcuts').checked }));
 listen((action) => {
   if (document.body.dataset.view !== 'call') return false;
   if (action !== 'close' && !$('shortcuts').checked) return false;

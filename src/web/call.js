@@ -1,8 +1,9 @@
 // The face of a call for the page: starts the worker and the sound, and passes on what they say.
 
+import { Backoff } from './patience.js';
+import { Sound } from './sound.js';
+
 const AGENT = `sidetone-web/1 ${globalThis.navigator?.userAgent ?? ''}`.slice(0, 120);
-/** A locked context may never answer, ms. */
-const RESUME_PATIENCE = 1_000;
 const STATS_PATIENCE = 1_000;
 
 const beside = (name) => new URL(name, import.meta.url).href;
@@ -17,28 +18,26 @@ function addressOf(url) {
   return `${literal}:${port || (protocol === 'wss:' ? 443 : 80)}`;
 }
 
-/** Whether this page can have sound at all. */
-export const hasAudio = () =>
-  Boolean(globalThis.isSecureContext && globalThis.AudioContext && globalThis.AudioWorkletNode && globalThis.AudioEncoder && globalThis.AudioDecoder);
-
 /**
  * One participant's call, from `join` to `leave`; for another one make another `Call`. Events (`CustomEvent`, with `detail`):
  * `state` {state: connecting|joined|reconnecting|refused|ended, reason, code, retryInMs, attempt}, `welcome` (the message),
  * `participant-joined` {stream, name, muted}, `participant-left` {stream, name, reason}, `mute` {stream, muted}, `chat` {from, text}
  * (of others), `speaking` {streams}, `own-speaking` {active, level}, `picture` {stream, jpeg}, `audio` {state: running|suspended|
- * interrupted|closed|unsupported, sampleRate, baseLatencyMs, outputLatencyMs}, `log` {event, fields} of src/event/catalogue.rs.
+ * interrupted|closed|unsupported|failed, sampleRate, baseLatencyMs, outputLatencyMs}, `sound-failed` {devices}: the files of their audio
+ * threads did not come (an empty list: they did after all), `log` {event, fields} of src/event/catalogue.rs.
  */
 export class Call extends EventTarget {
   #config;
   #worker = null;
   #stream = 0;
   #muted = false;
-  #deafened = false;
+  /** Whether the worker has said anything: until then it is its files that may be missing. */
   #alive = false;
   #over = false;
-  #speaker = null;
-  #node = null;
-  #microphone = null;
+  #sound;
+  #hasMicrophone = false;
+  #backoff = new Backoff();
+  #retry = 0;
   #asked = new Map();
   #nextId = 0;
   #lastStats = null;
@@ -48,6 +47,12 @@ export class Call extends EventTarget {
   constructor({ url, name, room }) {
     super();
     this.#config = { url, name, room };
+    this.#sound = new Sound(script, {
+      log: (event, fields) => this.#emit('log', { event, fields }),
+      state: (detail) => this.#emit('audio', detail),
+      failed: (devices) => this.#emit('sound-failed', { devices }),
+      wire: (role, port) => this.#worker?.postMessage({ do: role, port }, [port]),
+    });
   }
 
   /** Own stream number, or 0. */
@@ -57,56 +62,57 @@ export class Call extends EventTarget {
 
   /** The last node before the destination, for analysers; null without sound. */
   get output() {
-    return this.#node;
+    return this.#sound.output;
   }
 
   /** Joins, with sound if the browser has it. Call it inside the click, so that sound may start. Never throws. */
   async join({ microphone = null, speakerId } = {}) {
     if (this.#worker) return;
+    this.#start();
+    // both at once: the click that allows them does not last
+    await Promise.all([this.#sound.openSpeaker(speakerId), this.setMicrophone(microphone)]);
+  }
+
+  #start() {
     const worker = new Worker(script('engine.js'), { type: 'module' });
     this.#worker = worker;
-    worker.onmessage = ({ data }) => this.#hear(data);
-    worker.onerror = (error) => {
-      if (this.#alive) return;
-      // its files come from the server, like everything else
-      const reason = error.message || 'the server is gone: it no longer gives the files of this page';
-      const { url } = this.#config;
-      this.#emit('log', { event: 'client.connect_failed', fields: { target: url, address: null, stage: 'page', errno: null, reason } });
+    worker.onmessage = ({ data }) => this.#worker === worker && this.#hear(data);
+    worker.onerror = ({ message }) => this.#worker === worker && !this.#alive && this.#broken(message);
+    worker.postMessage({ do: 'join', ...this.#config, agent: AGENT, address: addressOf(this.#config.url), muted: this.#muted });
+    worker.postMessage({ do: 'microphone', on: this.#hasMicrophone });
+    this.#sound.rewire();
+  }
+
+  /** The worker did not start: its files come from the server, like everything else. With a `message` they came, and are broken. */
+  #broken(message) {
+    const reason = message || 'the server no longer gives the files of this page';
+    this.#emit('log', { event: 'client.connect_failed', fields: { target: this.#config.url, address: null, stage: 'page', errno: null, reason } });
+    if (message) {
       this.#emit('state', { state: 'ended', reason, code: null });
       this.#shut();
-    };
-    worker.postMessage({ do: 'join', ...this.#config, agent: AGENT, address: addressOf(this.#config.url), muted: this.#muted });
-    if (!hasAudio()) {
-      this.#emit('audio', { state: 'unsupported', sampleRate: 0, baseLatencyMs: 0, outputLatencyMs: 0 });
       return;
     }
-    // both at once: the click that allows them does not last
-    await Promise.all([this.#openSpeaker(speakerId), this.setMicrophone(microphone)]);
+    const delay = Math.round(this.#backoff.next(Math.random()));
+    const attempt = this.#backoff.attempt + 1;
+    this.#worker.terminate();
+    this.#retry = setTimeout(() => {
+      this.#retry = 0;
+      this.#start();
+    }, delay);
+    this.#emit('log', { event: 'client.reconnecting', fields: { attempt, delay_ms: delay } });
+    this.#emit('state', { state: 'reconnecting', stage: 'page', reason, code: null, retryInMs: delay, attempt });
   }
 
   /** Sends the sound of this track from now on, or none. */
-  async setMicrophone(track) {
-    this.#closeMicrophone();
-    this.#worker?.postMessage({ do: 'microphone', on: Boolean(track) });
-    if (!track || !this.#worker || this.#over || !hasAudio()) return;
-    const { sampleRate, channelCount = 1 } = track.getSettings();
-    const microphone = { context: null, node: null };
-    this.#microphone = microphone;
-    try {
-      microphone.context = openContext(sampleRate);
-      const { context } = microphone;
-      await context.audioWorklet.addModule(script('capture-worklet.js'));
-      if (this.#microphone !== microphone) return;
-      const node = new AudioWorkletNode(context, 'sidetone-capture', { numberOfOutputs: 0, channelCountMode: 'max' });
-      microphone.node = node;
-      microphone.source = context.createMediaStreamSource(new MediaStream([track]));
-      microphone.source.connect(node);
-      this.#wire(node, 'capture');
-      this.#emit('log', deviceOpened(track.label || 'microphone', 'microphone', context.sampleRate, channelCount, Math.round(context.sampleRate / 50)));
-    } catch (error) {
-      if (this.#microphone === microphone) this.#closeMicrophone();
-      this.#emit('log', deviceFailed(track.label || 'microphone', 'microphone', `${error.name}: ${error.message}`));
-    }
+  setMicrophone(track) {
+    this.#hasMicrophone = Boolean(track);
+    this.#worker?.postMessage({ do: 'microphone', on: this.#hasMicrophone });
+    return this.#sound.setMicrophone(track);
+  }
+
+  /** Another speaker (an empty `id`: the system's own); gives whether that could be done. */
+  setSpeaker(id, label) {
+    return this.#sound.setSpeaker(id, label);
   }
 
   setMuted(muted) {
@@ -116,8 +122,7 @@ export class Call extends EventTarget {
 
   /** Silences the speaker; what is received is counted on. */
   setDeafened(deafened) {
-    this.#deafened = deafened;
-    this.#node?.port.postMessage({ deafened });
+    this.#sound.setDeafened(deafened);
   }
 
   say(text) {
@@ -131,17 +136,20 @@ export class Call extends EventTarget {
   }
 
   /** Unlocks the sound, inside a click; gives whether it runs. */
-  async resumeAudio() {
-    const contexts = [this.#speaker, this.#microphone?.context].filter(Boolean);
-    const patience = new Promise((resolve) => setTimeout(resolve, RESUME_PATIENCE));
-    await Promise.race([Promise.allSettled(contexts.map((context) => context.resume())), patience]);
-    return this.#speaker?.state === 'running';
+  resumeAudio() {
+    return this.#sound.resume();
   }
 
   /** The network came back or the page is visible again: tries again now. */
   wake() {
+    if (this.#over) return;
+    if (this.#retry) {
+      clearTimeout(this.#retry);
+      this.#retry = 0;
+      this.#start();
+    }
     this.#worker?.postMessage({ do: 'wake' });
-    if (this.#speaker?.state === 'interrupted') this.resumeAudio();
+    this.#sound.wake();
   }
 
   /** Says goodbye and closes everything; `stats` gives the last figures from then on. */
@@ -152,6 +160,8 @@ export class Call extends EventTarget {
 
   async #end() {
     if (!this.#worker || this.#over) return;
+    clearTimeout(this.#retry);
+    if (!this.#alive) return this.#shut();
     const over = new Promise((resolve) => {
       this.addEventListener('over', resolve, { once: true });
       setTimeout(resolve, STATS_PATIENCE + 500);
@@ -159,12 +169,12 @@ export class Call extends EventTarget {
     await this.stats();
     this.#worker.postMessage({ do: 'leave' });
     await over;
-    this.#shut();
+    return this.#shut();
   }
 
   /** The report of `sidetone client --stats json`, and bits a second in `sidetone.bitrates`. */
   stats() {
-    if (!this.#worker || this.#over) return Promise.resolve(this.#lastStats);
+    if (!this.#alive || this.#over) return Promise.resolve(this.#lastStats);
     const id = (this.#nextId += 1);
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#answer(id, this.#lastStats), STATS_PATIENCE);
@@ -196,6 +206,7 @@ export class Call extends EventTarget {
     if (event === 'welcome') this.#stream = detail.stream;
     if (event === 'state' && detail.state !== 'joined') this.#stream = 0;
     this.#emit(event, detail);
+    if (event === 'state' && detail.state === 'joined') this.#sound.mend();
     if (event === 'state' && detail.state === 'refused') this.stats().then(() => this.#shut());
   }
 
@@ -203,74 +214,11 @@ export class Call extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  async #openSpeaker(speakerId) {
-    try {
-      const context = openContext();
-      this.#speaker = context;
-      const report = () => this.#emit('audio', {
-        state: context.state, sampleRate: context.sampleRate, baseLatencyMs: 1_000 * context.baseLatency,
-        outputLatencyMs: 1_000 * (context.outputLatency ?? 0),
-      });
-      context.addEventListener('statechange', report);
-      await context.audioWorklet.addModule(script('playout-worklet.js'));
-      if (this.#over) return;
-      if (speakerId && context.setSinkId) {
-        await context.setSinkId(speakerId).catch((error) => this.#emit('log', deviceFailed(speakerId, 'speaker', `${error.name}: ${error.message}`)));
-      }
-      const node = new AudioWorkletNode(context, 'sidetone-playout', { numberOfInputs: 0, outputChannelCount: [1] });
-      this.#node = node;
-      node.port.postMessage({ deafened: this.#deafened });
-      node.connect(context.destination);
-      this.#wire(node, 'playout');
-      this.#emit('log', deviceOpened(speakerId || 'default', 'speaker', context.sampleRate, 1, Math.round(context.sampleRate / 100)));
-      report();
-    } catch (error) {
-      this.#emit('log', deviceFailed(speakerId || 'default', 'speaker', `${error.name}: ${error.message}`));
-      this.#emit('audio', { state: 'unsupported', sampleRate: 0, baseLatencyMs: 0, outputLatencyMs: 0 });
-    }
-  }
-
-  /** A channel of its own between the audio thread and the worker. */
-  #wire(node, role) {
-    const { port1, port2 } = new MessageChannel();
-    node.port.postMessage({ port: port1 }, [port1]);
-    this.#worker.postMessage({ do: role, port: port2 }, [port2]);
-    node.onprocessorerror = () => this.#emit('log', deviceFailed(role, role === 'capture' ? 'microphone' : 'speaker', 'the audio thread failed'));
-  }
-
-  #closeMicrophone() {
-    const microphone = this.#microphone;
-    this.#microphone = null;
-    microphone?.node?.port.postMessage({ end: true });
-    microphone?.source?.disconnect();
-    microphone?.context?.close().catch(() => {});
-  }
-
   #shut() {
     if (this.#over) return;
     this.#over = true;
-    this.#closeMicrophone();
-    this.#node?.port.postMessage({ end: true });
-    this.#node?.disconnect();
-    this.#speaker?.close().catch(() => {});
+    this.#sound.close();
     // the close frame leaves before the worker does
     setTimeout(() => this.#worker.terminate(), 500);
   }
 }
-
-/** A context that runs; of the track's own rate, so that nothing is converted twice. */
-function openContext(sampleRate) {
-  let context;
-  try {
-    context = new AudioContext({ latencyHint: 'interactive', ...(sampleRate ? { sampleRate } : {}) });
-  } catch {
-    context = new AudioContext({ latencyHint: 'interactive' });
-  }
-  context.resume().catch(() => {});
-  return context;
-}
-
-const deviceOpened = (device, kind, sample_rate, channels, period_samples) => ({
-  event: 'device.opened', fields: { device, kind, sample_rate, channels, period_samples },
-});
-const deviceFailed = (device, kind, reason) => ({ event: 'device.failed', fields: { device, kind, reason } });

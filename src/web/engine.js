@@ -5,195 +5,21 @@
 //                                                                            |
 //                                                                            +-> events, pictures -> page (call.js)
 
-import { VoiceActivity, level, rms } from './level.js';
+import { Outbox } from './outbox.js';
 import { Playout } from './playout.js';
-import { Outbox, Session } from './session.js';
-import { MAX_PICTURE, SILENCE, SUBPROTOCOL, encodeAudio, jpegSize, splitPicture } from './wire.js';
+import { Receiver } from './receiver.js';
+import { Sender } from './sender.js';
+import { Session } from './session.js';
+import { MAX_PICTURE, SUBPROTOCOL, encodeAudio, jpegSize, splitPicture } from './wire.js';
 
-const FRAME = 960;
-/** Frames between keep-alives of a silent microphone (400 ms). */
-const KEEP_ALIVE_FRAMES = 20;
-/** Frames between reports of the own level (100 ms). */
-const LEVEL_FRAMES = 5;
 /** How often the outbox is looked at while something waits, ms. */
 const DRAIN = 10;
 /** An audio thread that does not run cannot answer; then its last answer counts, ms. */
 const STATS_PATIENCE = 300;
-/** Codec failures in a row before it is given up. */
-const MAX_FAILURES = 5;
 
 const now = () => performance.now();
 const tell = (event, detail, transfer = []) => postMessage({ event, detail }, transfer);
 const log = (event, fields) => tell('log', { event, fields });
-
-/** Sends what the microphone hears. */
-class Sender {
-  muted = false;
-  keepAlivesSent = 0;
-  packetsSent = 0;
-  bytesSent = 0;
-  /** As W3C counts a media source. */
-  source = { audioLevel: 0, totalAudioEnergy: 0, samples: 0 };
-  #send;
-  #config = null;
-  #encoder = null;
-  #activity = new VoiceActivity();
-  /** Frames in the encoder, oldest first. */
-  #pending = [];
-  #failures = 0;
-  #timestamp = 0;
-  #silentFrames = 0;
-  #frames = 0;
-  #wasActive = false;
-  #sinceReport = 0;
-
-  /** `send(level, opus, timestamp)` hands a packet on; an empty one is a keep-alive. */
-  constructor(send) {
-    this.#send = send;
-  }
-
-  /** Takes a frame of 960 samples. */
-  take(samples) {
-    this.#timestamp = (this.#timestamp + FRAME) >>> 0;
-    const energy = rms(samples);
-    this.source.audioLevel = energy;
-    this.source.totalAudioEnergy += (energy * energy * FRAME) / 48_000;
-    this.source.samples += FRAME;
-    const loudness = level(samples);
-    const active = this.#activity.isActive(samples);
-    this.#report(active, loudness);
-    if (active && !this.muted) {
-      this.#silentFrames = 0;
-      // a frame of speech is never marked as silence, however quiet it is
-      this.#encode(samples, Math.min(loudness, SILENCE - 1));
-      return;
-    }
-    this.#silentFrames += 1;
-    if (this.#silentFrames % KEEP_ALIVE_FRAMES === 1) this.#hand(SILENCE, new Uint8Array(), this.#timestamp);
-  }
-
-  /**
-   * Through a pause the encoder is neither flushed nor made anew: a flush would pad the last packet, and a new encoder would predict
-   * from nothing while the decoders go on from the last packet. As it is, both ends stand still together, and go on together.
-   */
-  #encode(samples, loudness) {
-    this.#encoder ??= this.#open();
-    if (!this.#encoder || this.#encoder.state !== 'configured') return;
-    // a clock of its own, without gaps, so that the encoder neither fills nor drops anything after a pause
-    const timestamp = this.#frames * 20_000;
-    const data = new AudioData({ format: 'f32-planar', sampleRate: 48_000, numberOfChannels: 1, numberOfFrames: FRAME, timestamp, data: samples });
-    this.#frames += 1;
-    this.#pending.push({ level: loudness, timestamp: this.#timestamp });
-    this.#encoder.encode(data);
-    data.close();
-  }
-
-  #open() {
-    if (!this.#config || this.#failures > MAX_FAILURES) return null;
-    const encoder = new AudioEncoder({
-      output: (chunk) => {
-        this.#failures = 0;
-        const frame = this.#pending.shift();
-        if (!frame) return;
-        const opus = new Uint8Array(chunk.byteLength);
-        chunk.copyTo(opus);
-        this.#hand(frame.level, opus, frame.timestamp);
-      },
-      error: (error) => {
-        this.#pending.length = 0;
-        this.#encoder = null;
-        this.#failures += 1;
-        if (this.#failures > MAX_FAILURES) log('device.failed', { device: 'opus encoder', kind: 'microphone', reason: error.message });
-      },
-    });
-    encoder.configure(this.#config);
-    return encoder;
-  }
-
-  /** Finds out which options the browser's encoder takes. */
-  async prepare() {
-    const plain = { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1, bitrate: 128_000 };
-    const opus = { frameDuration: 20_000, complexity: 5, usedtx: false, useinbandfec: false };
-    for (const config of [{ ...plain, opus: { ...opus, application: 'lowdelay' } }, { ...plain, opus }, plain]) {
-      const { supported } = await AudioEncoder.isConfigSupported(config).catch(() => ({ supported: false }));
-      if (supported) {
-        this.#config = config;
-        return;
-      }
-    }
-    log('device.failed', { device: 'opus encoder', kind: 'microphone', reason: 'this browser cannot encode Opus' });
-  }
-
-  #hand(loudness, opus, timestamp) {
-    if (this.#send(loudness, opus, timestamp)) {
-      if (opus.length === 0) this.keepAlivesSent += 1;
-      this.packetsSent += 1;
-      this.bytesSent += 1 + opus.length;
-    }
-  }
-
-  #report(active, loudness) {
-    this.#sinceReport += 1;
-    if (active === this.#wasActive && this.#sinceReport < LEVEL_FRAMES) return;
-    this.#sinceReport = 0;
-    this.#wasActive = active;
-    tell('own-speaking', { active, level: loudness });
-  }
-}
-
-/** Decodes what was received, in order of arrival, for the playout worklet. */
-class Receiver {
-  port = null;
-  undecodable = 0;
-  #decoder = null;
-  /** Packets in the decoder, oldest first. */
-  #pending = [];
-  #packets = 0;
-  #failures = 0;
-
-  take({ sequence, timestamp, opus }) {
-    if (!this.port) return;
-    if (opus.length === 0) {
-      this.port.postMessage({ sequence, timestamp, samples: null });
-      return;
-    }
-    if (this.#failures > MAX_FAILURES) return;
-    this.#decoder ??= this.#open();
-    this.#pending.push({ sequence, timestamp });
-    this.#decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: this.#packets * 20_000, duration: 20_000, data: opus }));
-    this.#packets += 1;
-  }
-
-  /** The next packet belongs to another stream. */
-  reset() {
-    if (this.#decoder?.state === 'configured') this.#decoder.close();
-    this.#decoder = null;
-    this.#pending.length = 0;
-  }
-
-  #open() {
-    const decoder = new AudioDecoder({
-      output: (data) => {
-        const packet = this.#pending.shift();
-        const samples = new Float32Array(data.numberOfFrames);
-        data.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
-        data.close();
-        this.#failures = 0;
-        if (packet && this.#decoder === decoder) this.port?.postMessage({ ...packet, samples }, [samples.buffer]);
-      },
-      error: (error) => {
-        // What was in it is lost; the worklet makes it up. The next packet gets a new decoder.
-        this.undecodable += this.#pending.length;
-        this.#pending.length = 0;
-        this.#decoder = null;
-        this.#failures += 1;
-        if (this.#failures > MAX_FAILURES) log('device.failed', { device: 'opus decoder', kind: 'speaker', reason: error.message });
-      },
-    });
-    decoder.configure({ codec: 'opus', sampleRate: 48_000, numberOfChannels: 1 });
-    return decoder;
-  }
-}
 
 /** Everything of one call. */
 class Engine {
@@ -214,11 +40,12 @@ class Engine {
   /** What the playout worklet last said; without one there is nothing to count. */
   #playout = new Playout().stats();
   #playoutPort = null;
+  #capturePort = null;
   #waitingForStats = [];
   #rates = { at: now(), audioSent: 0, audioReceived: 0, videoSent: 0, videoReceived: 0 };
   #bitrates = { audioSent: 0, audioReceived: 0, videoSent: 0, videoReceived: 0 };
-  #sender = new Sender((loudness, opus, timestamp) => this.#sendAudio(loudness, opus, timestamp));
-  #receiver = new Receiver();
+  #sender = new Sender({ send: (loudness, opus, timestamp) => this.#sendAudio(loudness, opus, timestamp), tell });
+  #receiver = new Receiver({ log });
 
   constructor(join) {
     this.#join = join;
@@ -269,7 +96,10 @@ class Engine {
     if (this.#session.deadline < Infinity) {
       this.#timer = setTimeout(() => this.#do(this.#session.poll(now(), Math.random())), Math.max(0, this.#session.deadline - now()) + 1);
     }
-    if (this.#session.state === 'over') clearInterval(this.#rating);
+    if (this.#session.state === 'over') {
+      clearInterval(this.#rating);
+      this.#playoutPort?.postMessage({ start: false });
+    }
   }
 
   #event({ name, detail }) {
@@ -351,6 +181,9 @@ class Engine {
 
   #capture(port) {
     this.#prepared ??= this.#sender.prepare();
+    // of two microphones the newer one is sent, from its first frame on
+    this.#capturePort?.close();
+    this.#capturePort = port;
     port.onmessage = ({ data }) => this.#sender.take(data);
   }
 
@@ -358,8 +191,10 @@ class Engine {
     this.#receiver.port = port;
     this.#playoutPort = port;
     if (this.#session.welcome) port.postMessage({ start: true });
+    const session = this.#session;
     port.onmessage = ({ data }) => {
-      if (data.log) log(data.log.event, data.log.fields);
+      // who left expects no sound any more
+      if (data.log && session.state !== 'over') log(data.log.event, data.log.fields);
       if (!data.stats) return;
       this.#playout = data.stats;
       for (const ready of this.#waitingForStats.splice(0)) ready();

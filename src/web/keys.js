@@ -2,7 +2,7 @@
 
 /** Key to action. */
 export const KEYS = {
-  m: 'mute', v: 'camera', d: 'deafen', t: 'chat', Enter: 'chat', s: 'stats', p: 'ascii', q: 'leave', Escape: 'close',
+  m: 'mute', v: 'camera', d: 'deafen', t: 'chat', Enter: 'chat', s: 'stats', g: 'settings', p: 'ascii', q: 'leave', Escape: 'close',
 };
 
 /** The action of a key press, or null. `focus`: `{ typing, pressable }`, of the element that has it. PURE. */

@@ -1,4 +1,4 @@
-// The two drawers beside the grid: chat and statistics.
+// What lies beside the grid, one at a time: chat, statistics, settings.
 
 import { safe, shownName } from './text.js';
 

@@ -9,6 +9,7 @@
 //                     +------ waiting
 //               delay over, wake
 
+import { Backoff, HEARTBEAT, Heartbeat } from './patience.js';
 import {
   AUDIO, Assembler, CLOSE, MAX_CHAT, SILENCE, VERSION, WireError, decodeAudio, decodeFrame, decodeMessage, decodeVideo, encodeMessage,
   encodePong, jpegSize,
@@ -16,65 +17,6 @@ import {
 
 /** Patience for the connection, and for the answer to the hello, ms. */
 const STEP = 5_000;
-/** Time between pings; a server that is silent for the second is gone, ms. */
-const [HEARTBEAT, TIMEOUT] = [2_000, 10_000];
-/** A timer that fires so late was itself asleep: the server gets time for one more answer, ms. */
-const OVERSLEPT = 3_000;
-/** After a change of network the server must be heard within this, ms. */
-const WAKE_PATIENCE = 3_000;
-
-/** Doubles a ceiling from 200 ms to 15 s; each delay is drawn from the upper half of it. */
-export class Backoff {
-  attempt = 0;
-
-  next(chance) {
-    const ceiling = Math.min(200 * 2 ** Math.min(this.attempt, 20), 15_000);
-    this.attempt += 1;
-    return ceiling * (0.5 + Math.min(Math.max(chance, 0), 1) / 2);
-  }
-
-  reset() {
-    this.attempt = 0;
-  }
-}
-
-/** When to ping, when the server is gone. Every frame is a sign of life. */
-export class Heartbeat {
-  #heard;
-  #pinged;
-  #polled;
-  #patience = Infinity;
-
-  constructor(now) {
-    [this.#heard, this.#pinged, this.#polled] = [now, now, now];
-  }
-
-  received(now) {
-    this.#heard = now;
-    this.#patience = Infinity;
-  }
-
-  /** Asks at once, and shortens the patience. */
-  hurry(now) {
-    this.#pinged = now - HEARTBEAT;
-    this.#patience = Math.min(this.#patience, now + WAKE_PATIENCE);
-  }
-
-  /** `{ping: true}`, `{gone: silent ms}` or `{wait: until}`; a ping counts as done. */
-  poll(now) {
-    if (now - this.#polled > HEARTBEAT + OVERSLEPT) {
-      this.#heard = Math.max(this.#heard, now - TIMEOUT + OVERSLEPT);
-      this.#pinged = now - HEARTBEAT;
-    }
-    this.#polled = now;
-    const end = Math.min(this.#heard + TIMEOUT, this.#patience);
-    if (now >= end) return { gone: now - this.#heard };
-    const next = this.#pinged + HEARTBEAT;
-    if (now < next) return { wait: Math.min(next, end) };
-    this.#pinged = now;
-    return { ping: true };
-  }
-}
 
 /** A server that is full or going down may take us later; after a lost connection our own old session may still hold the name. */
 const mayTryAgain = (wasIn, code) => code === 'shutting_down' || (wasIn && (code === 'server_full' || code === 'name_taken'));
@@ -347,65 +289,3 @@ export class Session {
 
 const event = (name, detail) => ({ do: 'event', name, detail });
 const log = (name, fields) => event('log', { event: name, fields });
-
-/** 100 ms of sound. */
-const AUDIO_FRAMES = 5;
-/** Above so many bytes on their way sound waits: a chunk of a picture and 100 ms of sound at 128 kb/s. */
-const AUDIO_ROOM = 10_240;
-/** Above so many a chunk of a picture waits. */
-const VIDEO_ROOM = 4_096;
-/** Above so many the server does not read: no picture is even begun. */
-const STALLED = 65_536;
-
-/**
- * What waits for the server. Control frames go at once; of sound the oldest goes if there are more than 100 ms; of pictures the latest
- * replaces one that has not begun, and they go a chunk at a time, so that sound never waits long behind them.
- */
-export class Outbox {
-  counts = { audioSent: 0, audioDropped: 0, picturesSent: 0, picturesDropped: 0 };
-  #audio = [];
-  #sending = [];
-  #latest = null;
-
-  audio(frame) {
-    this.#audio.push(frame);
-    if (this.#audio.length > AUDIO_FRAMES) {
-      this.#audio.shift();
-      this.counts.audioDropped += 1;
-    }
-  }
-
-  /** A picture as frames of chunks; `waiting`: bytes on their way. */
-  picture(frames, waiting) {
-    if (waiting > STALLED) {
-      this.counts.picturesDropped += 1;
-    } else if (this.#sending.length === 0) {
-      this.#sending = frames;
-    } else {
-      if (this.#latest) this.counts.picturesDropped += 1;
-      this.#latest = frames;
-    }
-  }
-
-  /** Hands over what may go now; `waiting()` gives the bytes on their way. Gives whether anything is left. */
-  drain(waiting, send) {
-    while (this.#audio.length > 0 && waiting() <= AUDIO_ROOM) {
-      send(this.#audio.shift());
-      this.counts.audioSent += 1;
-    }
-    while (this.#audio.length === 0 && this.#sending.length > 0 && waiting() <= VIDEO_ROOM) {
-      send(this.#sending.shift());
-      if (this.#sending.length > 0) continue;
-      this.counts.picturesSent += 1;
-      [this.#sending, this.#latest] = [this.#latest ?? [], null];
-    }
-    return this.#audio.length > 0 || this.#sending.length > 0;
-  }
-
-  /** The connection is gone, and with it what waited. */
-  clear() {
-    this.counts.audioDropped += this.#audio.length;
-    this.counts.picturesDropped += (this.#sending.length > 0 ? 1 : 0) + (this.#latest ? 1 : 0);
-    [this.#audio, this.#sending, this.#latest] = [[], [], null];
-  }
-}

@@ -28,9 +28,11 @@ export const SITUATIONS = {
   },
   'server-gone': {
     rank: 85, alert: true, action: 'Try now',
-    say: ({ joined }) => joined
+    say: ({ joined, replaced }) => joined
       ? 'The server is gone. Stay here: your place, and the sound, come back by themselves.'
-      : 'The server does not answer. This page keeps trying and joins as soon as it can.',
+      : replaced
+        ? 'The server answers, but was replaced meanwhile and no longer has the files of this page. Load the page again.'
+        : 'The server does not answer. This page keeps trying and joins as soon as it can.',
   },
   'server-full': {
     rank: 80, alert: true,
@@ -51,6 +53,11 @@ export const SITUATIONS = {
   'no-webcodecs': {
     rank: 55, alert: true,
     say: () => 'This browser has no WebCodecs audio, so you are here with sound off: pictures and chat work. For sound, use a current Chrome, Edge, Firefox or Safari.',
+  },
+  'sound-failed': {
+    rank: 54, alert: true,
+    say: ({ devices = [] }) =>
+      `${devices.length === 1 && devices[0] === 'microphone' ? 'Your microphone' : 'Sound'} could not be started, since a file of this page did not come; pictures and chat work. Load the page again to have it.`,
   },
   'permission-denied': {
     rank: 50, alert: true, action: 'Try again',

@@ -19,7 +19,7 @@ use sidetone::device::{CameraSpec, MicrophoneSpec, SpeakerSpec};
 use sidetone::event::Event;
 use sidetone::net::dial::{self, DialError};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,15 +86,10 @@ pub async fn run(setup: Setup, shutdown: impl Future<Output = &'static str>) -> 
     };
     let outcome = tokio::select! {
         outcome = live(&setup, &driven) => outcome,
-        () = running.process.ended() => died(&prepared.executable),
+        () = running.process.ended() => Outcome::Lost("the browser ended".to_owned()),
         _ = &mut shutdown => Outcome::Done,
     };
     finish(&setup, driven, running, outcome).await
-}
-
-fn died(executable: &Path) -> Outcome {
-    let path = executable.display();
-    Outcome::Lost(format!("{path}: the browser ended by itself; see what the system says of its process"))
 }
 
 async fn prepare(setup: &Setup) -> Result<Prepared, Outcome> {
@@ -182,7 +177,8 @@ async fn furnish(setup: &Setup, root: &Session, page: &Page, url: &str) -> Resul
     let mut orders = vec![("Page.enable", json!({})), ("Inspector.enable", json!({}))];
     orders.extend(listening());
     let record = matches!(setup.speaker, SpeakerSpec::Wav(_));
-    for script in [call(SOCKET_SCRIPT, &json!(null)), call(PAGE_SCRIPT, &json!({ "record": record }))] {
+    let own = [call(SOCKET_SCRIPT, &json!(null)), call(PAGE_SCRIPT, &json!({ "record": record }))];
+    for script in own.into_iter().chain(setup.script.clone()) {
         orders.push(("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })));
     }
     let (width, height) = setup.window;
@@ -212,13 +208,18 @@ fn url_of(setup: &Setup) -> String {
     let host = setup.host_name.as_ref().unwrap_or(&setup.target.host);
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let mut query = Vec::new();
-    if setup.lock_autoplay {
+    if setup.lock_autoplay || setup.by_link {
         query.push(format!("name={}", escaped(&setup.name)));
         query.push(format!("room={}", escaped(&setup.room)));
+    }
+    if setup.lock_autoplay {
         query.push("join".to_owned());
     }
-    if setup.microphone == MicrophoneSpec::None {
-        query.push("mic=off".to_owned());
+    match setup.microphone {
+        MicrophoneSpec::None => query.push("mic=off".to_owned()),
+        // a tone is no voice: it would be taken away as noise
+        _ if !setup.cleanup => query.push("cleanup=off".to_owned()),
+        MicrophoneSpec::Tone(_) | MicrophoneSpec::Wav(_) | MicrophoneSpec::Silence => {}
     }
     if setup.camera == CameraSpec::None {
         query.push("camera=off".to_owned());
@@ -258,7 +259,8 @@ async fn enter(setup: &Setup, driven: &Driven) -> Result<(), Outcome> {
     if setup.lock_autoplay {
         return Ok(());
     }
-    for (field, text) in [("#name", &setup.name), ("#room", &setup.room)] {
+    let typed = [("#name", &setup.name), ("#room", &setup.room)];
+    for (field, text) in typed.into_iter().filter(|_| !setup.by_link) {
         page.fill(field, text, setup.timeout).await.map_err(failed)?;
     }
     // a voice filter takes steady tones for noise; who plays something into the call switches it off

@@ -119,8 +119,9 @@ impl Translator {
         }
         let head = response["encodedDataLength"].as_f64().map_or(0, whole);
         let headers = response["headers"].as_object().into_iter().flatten();
-        let length = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value);
-        let body = length.filter_map(|value| value.as_str()?.parse::<u64>().ok()).next();
+        let mut length =
+            headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value);
+        let body = length.find_map(|value| value.as_str()?.parse::<u64>().ok());
         self.answers.insert(id_of(p), head + body.unwrap_or(0));
     }
 
@@ -171,7 +172,7 @@ impl Translator {
 
     /// An event that the page reports itself: `{event, fields}`. What is none of those a page may report becomes a warning
     /// of its console.
-    pub(super) fn from_page(&self, detail: &Value) -> Event {
+    pub(super) fn of_page(&self, detail: &Value) -> Event {
         let name = detail["event"].as_str().unwrap_or_default();
         let may = ["client.", "audio.", "device."].iter().any(|p| name.starts_with(p))
             || ["browser.situation", "browser.capture", "browser.audio_context"].contains(&name);
@@ -192,7 +193,8 @@ impl Translator {
         let unspecified = if self.server.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
         for (field, instead) in [("address", self.server.to_string()), ("local", unspecified.to_owned())] {
             if let Some(value) = fields.get_mut(field)
-                && value.as_str().is_some_and(|text| text.parse::<SocketAddr>().is_err())
+                && let Some(text) = value.as_str()
+                && text.parse::<SocketAddr>().map_or(true, |a| a.ip().is_unspecified())
             {
                 *value = json!(instead);
             }
@@ -220,7 +222,7 @@ fn argument(value: &Value) -> String {
             let words = ["description", "unserializableValue", "subtype", "type"];
             words.iter().find_map(|w| value[w].as_str()).unwrap_or_default().to_owned()
         }
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value["value"].to_string(),
     }
 }
 
@@ -322,8 +324,8 @@ mod tests {
     }
 
     /// A notice as the browser sends it.
-    fn said(translator: &mut Translator, method: &str, params: Value) -> Vec<Event> {
-        let notice = json!({ "sessionId": "S", "method": method, "params": params });
+    fn said(translator: &mut Translator, method: &str, params: impl std::borrow::Borrow<Value>) -> Vec<Event> {
+        let notice = json!({ "sessionId": "S", "method": method, "params": params.borrow() });
         translator.translate(&serde_json::from_value(notice).unwrap())
     }
 
@@ -447,12 +449,16 @@ mod tests {
     fn the_pages_own_events_pass_and_others_are_not_lost() {
         let t = translator();
         let left = json!({"event": "client.participant_left", "fields": {"stream": 3, "name": "Bo", "extra": true}});
-        assert_eq!(t.from_page(&left), Event::ClientParticipantLeft { stream: 3, name: "Bo".to_owned() });
+        assert_eq!(t.of_page(&left), Event::ClientParticipantLeft { stream: 3, name: "Bo".to_owned() });
         let connecting = json!({"event": "client.connecting", "fields": {"target": "ws://chat.example/ws", "address": "chat.example:80", "attempt": 1}});
-        let Event::ClientConnecting { address, .. } = t.from_page(&connecting) else { panic!() };
+        let Event::ClientConnecting { address, .. } = t.of_page(&connecting) else { panic!() };
         assert_eq!(address.to_string(), "127.0.0.1:7461", "a name is no address");
+        let connected = json!({"event": "client.connected", "fields": {"target": "t", "address": "0.0.0.0:80", "local": "",
+            "transport": "websocket", "took_us": 1}});
+        let Event::ClientConnected { address, local, .. } = t.of_page(&connected) else { panic!() };
+        assert_eq!((address.port(), local.to_string()), (7_461, "0.0.0.0:0".to_owned()));
         let failed = json!({"event": "client.connect_failed", "fields": {"target": "t", "address": null, "stage": "connect", "errno": null, "reason": "r"}});
-        assert!(matches!(t.from_page(&failed), Event::ClientConnectFailed { address: None, .. }));
+        assert!(matches!(t.of_page(&failed), Event::ClientConnectFailed { address: None, .. }));
         for wrong in [
             json!({"event": "server.stopped", "fields": {"connections_served": 1, "connections_cut": 0, "uptime_ms": 1}}),
             json!({"event": "browser.ended", "fields": {"code": 0, "by_us": true}}),
@@ -461,7 +467,7 @@ mod tests {
             json!("nonsense"),
             Value::Null,
         ] {
-            let Event::BrowserConsole { level, text, .. } = t.from_page(&wrong) else { panic!("{wrong}") };
+            let Event::BrowserConsole { level, text, .. } = t.of_page(&wrong) else { panic!("{wrong}") };
             assert!(level == "warning" && text.contains(&wrong.to_string()), "{text}");
         }
     }

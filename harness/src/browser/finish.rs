@@ -1,10 +1,12 @@
 //! The end: what the page has to tell, its last picture, leaving, closing.
 
 use super::base64;
+use super::devtools::PATIENCE;
 use super::drive::Driven;
 use super::page::Page;
 use super::process::Running;
 use super::{Ended, Outcome, Setup};
+use crate::launch::Exit;
 use serde_json::{Value, json};
 use sidetone::event::Event;
 use std::collections::BTreeMap;
@@ -28,8 +30,10 @@ struct Told {
 }
 
 /// Ends it all, in bounded time: statistics, pictures, screenshot, `#leave`, the browser.
-pub(super) async fn finish(setup: &Setup, driven: Driven, running: Running, outcome: Outcome) -> Ended {
-    let told = if running.process.is_running() {
+pub(super) async fn finish(setup: &Setup, driven: Driven, mut running: Running, outcome: Outcome) -> Ended {
+    let doubtful = driven.scene.borrow().gone;
+    let by_us = running.is_running(doubtful).await;
+    let told = if by_us {
         let told = timeout(TELL_WITHIN, tell(setup, &driven)).await;
         told.unwrap_or_else(|_| {
             let after = TELL_WITHIN.as_secs();
@@ -39,7 +43,6 @@ pub(super) async fn finish(setup: &Setup, driven: Driven, running: Running, outc
     } else {
         Told::default()
     };
-    let by_us = running.process.is_running();
     if by_us {
         leave(&driven).await;
         driven.browser.tell("Browser.close", &json!({}));
@@ -55,13 +58,31 @@ pub(super) async fn finish(setup: &Setup, driven: Driven, running: Running, outc
             problem.get_or_insert(Outcome::NoDevice(why));
         }
     }
-    let code = running.end().await;
-    setup.log.emit(Event::BrowserEnded { code, by_us });
+    let executable = running.executable.clone();
+    let exit = running.end().await;
+    setup.log.emit(Event::BrowserEnded { code: exit.code, by_us });
     let outcome = match outcome {
+        Outcome::Lost(_) if !by_us => died(&executable, &exit),
         Outcome::Done => problem.unwrap_or(Outcome::Done),
-        other => other,
+        Outcome::Unreachable(_)
+        | Outcome::Refused(_)
+        | Outcome::NothingCame(_)
+        | Outcome::Lost(_)
+        | Outcome::NoDevice(_) => outcome,
     };
     Ended { outcome, stats: told.stats }
+}
+
+fn died(executable: &Path, exit: &Exit) -> Outcome {
+    let how = match (exit.code, exit.signal) {
+        (_, Some(signal)) => format!("signal {signal}"),
+        (Some(code), None) => format!("exit code {code}"),
+        (None, None) => exit.lost.clone().unwrap_or_else(|| "nobody knows how".to_owned()),
+    };
+    let path = executable.display();
+    Outcome::Lost(format!(
+        "{path}: the browser ended by itself ({how}); see what the system's log says, for instance about memory"
+    ))
 }
 
 async fn tell(setup: &Setup, driven: &Driven) -> Told {
@@ -71,7 +92,7 @@ async fn tell(setup: &Setup, driven: &Driven) -> Told {
     };
     let (page, mut told) = (&driven.page, Told::default());
     if ready && setup.stats {
-        match page.evaluate("sidetone.stats()", TELL_WITHIN).await {
+        match page.evaluate("sidetone.stats()", PATIENCE).await {
             Ok(stats) => told.stats = Some(stats),
             Err(why) => told.problem = Some(Outcome::NothingCame(format!("the page gave no statistics: {why}"))),
         }
@@ -91,7 +112,7 @@ async fn tell(setup: &Setup, driven: &Driven) -> Told {
 /// Writes the last picture of each sender, as the native client does.
 async fn save_pictures(page: &Page, folder: &Path) -> Result<(), String> {
     let failed = |why: &dyn std::fmt::Display| format!("{}: pictures cannot be saved: {why}", folder.display());
-    let pictures = page.evaluate("sidetone.pictures()", TELL_WITHIN).await.map_err(|e| failed(&e))?;
+    let pictures = page.evaluate("sidetone.pictures()", PATIENCE).await.map_err(|e| failed(&e))?;
     let pictures: BTreeMap<String, String> = serde_json::from_value(pictures).map_err(|e| failed(&e))?;
     for (name, jpeg) in pictures {
         let jpeg = base64::decode(&jpeg).ok_or_else(|| failed(&format!("that of {name:?} is no base64")))?;

@@ -51,6 +51,8 @@ pub struct Setup {
     pub room: String,
     /// What the fake microphone gives; none: the page is told to send no sound.
     pub microphone: MicrophoneSpec,
+    /// The browser cleans up what the microphone gives, as for a person: echo and noise, and a tone is noise.
+    pub cleanup: bool,
     /// What the fake camera gives; none: the page is told to send no pictures.
     pub camera: CameraSpec,
     /// Where the page's sound is recorded.
@@ -75,10 +77,14 @@ pub struct Setup {
     pub lobby: Duration,
     /// Microphone and camera are denied.
     pub deny_capture: bool,
+    /// Name and room are in the URL, so that nothing is typed before the click.
+    pub by_link: bool,
     /// Joins by the URL, so that there is no click that would allow sound.
     pub lock_autoplay: bool,
     /// Instead of the document's Content-Security-Policy.
     pub page_policy: Option<String>,
+    /// Evaluated in the page before its own scripts.
+    pub script: Option<String>,
     /// Inner size in pixels.
     pub window: (u32, u32),
     /// Prefers dark colours.

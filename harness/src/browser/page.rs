@@ -43,7 +43,7 @@ impl Page {
         if thrown.is_null() {
             return Ok(answer["result"]["value"].clone());
         }
-        let words = thrown["exception"]["description"].as_str().or(thrown["text"].as_str()).unwrap_or_default();
+        let words = thrown["exception"]["description"].as_str().or_else(|| thrown["text"].as_str()).unwrap_or_default();
         Err(words.lines().next().unwrap_or_default().to_owned())
     }
 
@@ -86,7 +86,7 @@ impl Page {
                 if let (Some(x), Some(y)) = (seen["x"].as_f64(), seen["y"].as_f64()) {
                     return Ok((x, y));
                 }
-                obstacle = seen.as_str().unwrap_or("it cannot be found").to_owned();
+                seen.as_str().unwrap_or("it cannot be found").clone_into(&mut obstacle);
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_script_file_is_one_function_that_can_be_called() {
         let called = call(SOCKET_SCRIPT, &json!({ "record": true }));
-        assert!(called.starts_with("(\n// ") && called.ends_with("})({\"record\":true});"), "{called}");
+        assert!(called.starts_with("(\n// ") && called.ends_with("}\n)({\"record\":true});"), "{called}");
         for script in [SOCKET_SCRIPT, PAGE_SCRIPT] {
             let code: Vec<_> = script.lines().filter(|line| !line.starts_with("//")).collect();
             assert!(code[0].ends_with("=> {") && code.last() == Some(&"}"));

@@ -1,7 +1,7 @@
 //! The browser's process: its command line, its start, its end.
 
 use super::files::Devices;
-use crate::launch::{Capture, Launch, Launcher, NoLine, Process, Stream};
+use crate::launch::{Capture, Exit, Launch, Launcher, NoLine, Process, Stream};
 use sidetone::net::dial::Target;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use std::time::Duration;
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
 /// How long it may take to end after it was asked to.
 const ENDED_WITHIN: Duration = Duration::from_secs(3);
+/// How much later than its DevTools' connection its process may be seen to end.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// The line with the address of the DevTools.
 const LISTENING: &str = "DevTools listening on ";
 const ANOTHER: &str = "install chromium, or give another browser with --browser";
@@ -114,7 +116,7 @@ fn shared_memory_is_small() -> bool {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) process: Process,
-    executable: PathBuf,
+    pub(super) executable: PathBuf,
 }
 
 /// Starts it. `folder`: its home, and where its output is kept.
@@ -174,14 +176,22 @@ impl Running {
         drop(self.process.finish(ENDED_WITHIN).await);
     }
 
-    /// Waits for the end of a browser that was asked to end, kills what is left, and gives its exit code.
-    pub(super) async fn end(mut self) -> Option<i32> {
+    /// Whether it still runs. `doubtful`: there is a sign that it does not, and the system may be about to tell.
+    pub(super) async fn is_running(&mut self, doubtful: bool) -> bool {
+        if doubtful {
+            drop(tokio::time::timeout(TOLD_WITHIN, self.process.ended()).await);
+        }
+        self.process.is_running()
+    }
+
+    /// Waits for the end of a browser that was asked to end, and kills what is left.
+    pub(super) async fn end(mut self) -> Exit {
         let exit = match self.process.wait(ENDED_WITHIN).await {
             Some(exit) => exit,
             None => self.process.stop(Duration::from_millis(500)).await,
         };
         drop(self.process.finish(ENDED_WITHIN).await); // and every descendant
-        exit.code
+        exit
     }
 }
 

@@ -115,7 +115,8 @@ impl Recording {
     pub(super) fn finish(self) -> Result<f64, String> {
         let finished: io::Result<()> = self.speaker.finish();
         let problem = self.problem.or_else(|| finished.err().map(|error| format!("{}: {error}", self.spec)));
-        problem.map_or(Ok(self.written as f64 / f64::from(SAMPLE_RATE)), Err)
+        let seconds = self.written as f64 / f64::from(SAMPLE_RATE);
+        problem.map_or(Ok(seconds), Err)
     }
 }
 
@@ -139,9 +140,9 @@ impl Resampler {
                 continue;
             }
             #[expect(clippy::cast_possible_truncation, reason = "a sample is an f32")]
-            let t = self.at as f32;
+            let at = self.at as f32;
             let [a, b, c, d] = [0, 1, 2, 3].map(|i| self.queue[i]);
-            let cubic = b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)));
+            let cubic = b + 0.5 * at * (c - a + at * (2.0 * a - 5.0 * b + 4.0 * c - d + at * (3.0 * (b - c) + d - a)));
             out.push(cubic);
             self.at += step;
         }
@@ -215,7 +216,9 @@ mod tests {
         let mut recording = Recording::open(&SpeakerSpec::Wav(path.clone())).unwrap().unwrap();
         recording.piece(&piece(0.0, 48_000, &[0.9; 480]), AHEAD);
         assert!(recording.begin(1_000_000).is_some() && recording.begin(2_000_000).is_none());
-        pieces.iter().for_each(|p| recording.piece(p, AHEAD));
+        for piece in pieces {
+            recording.piece(piece, AHEAD);
+        }
         recording.finish().unwrap();
         read_wav(&path).unwrap()
     }
@@ -227,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_first_sample_of_the_file_is_the_beginning_of_the_recording() {
-        let tenth = [0.5; 4_800];
+        let tenth = vec![0.5; 4_800];
         let late = recorded(&[piece(1_050_000.0, 48_000, &tenth), piece(1_152_000.0, 48_000, &tenth)]);
         assert_eq!(runs(&late), [(false, 2_400), (true, 9_600)], "the rhythm of delivery makes no gap");
         let early = recorded(&[piece(980_000.0, 48_000, &tenth)]);
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn lost_pieces_leave_silence_of_their_length() {
-        let tenth = [0.5; 4_800];
+        let tenth = vec![0.5; 4_800];
         let samples = recorded(&[piece(1_000_000.0, 48_000, &tenth), piece(1_400_000.0, 48_000, &tenth)]);
         assert_eq!(runs(&samples), [(true, 4_800), (false, 14_400), (true, 4_800)]);
     }
@@ -252,7 +255,7 @@ mod tests {
         assert!((47_990..=48_000).contains(&samples.len()), "{}", samples.len());
         let tone = meter::tone_db(&samples[4_800..43_200], 440.0);
         let all = meter::rms_db(&samples[4_800..43_200]);
-        assert!((tone - all).abs() < 0.1 && all > -16.0, "{tone} {all}");
+        assert!((tone - all - 3.01).abs() < 0.1 && all > -16.0, "{tone} {all}");
     }
 
     #[test]

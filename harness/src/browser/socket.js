@@ -1,5 +1,5 @@
 // Evaluated in the page and in its workers before their own scripts. The browser does not tell its driver how a WebSocket was
-// closed; the script that opened it knows. It also asks for the page's events, see page.js.
+// closed; the script that opened it knows.
 () => {
   'use strict';
   const tell = (kind, value) => globalThis.sidetoneDriver(JSON.stringify({ kind, value }));

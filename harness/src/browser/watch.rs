@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 const CLOSE_FRAME_WITHIN: Duration = Duration::from_millis(300);
 
 /// What is known of the page.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scene {
     /// Its load event came.
@@ -70,13 +71,13 @@ impl Watcher {
         loop {
             let awaits = self.translator.awaits_close_frame();
             tokio::select! {
-                notice = notices.recv() => match notice {
-                    Some(notice) => self.hear(&notice),
-                    None => {
+                notice = notices.recv() => {
+                    let Some(notice) = notice else {
                         self.scene.send_modify(|scene| scene.gone = true);
                         return self;
-                    }
-                },
+                    };
+                    self.hear(&notice);
+                }
                 () = tokio::time::sleep(CLOSE_FRAME_WITHIN), if awaits => {
                     self.translator.closed_without_code().into_iter().for_each(|event| self.emit(event));
                 }
@@ -127,14 +128,15 @@ impl Watcher {
         let value = &said["value"];
         match said["kind"].as_str().unwrap_or_default() {
             "event" => {
-                let event = self.translator.from_page(value);
+                let event = self.translator.of_page(value);
                 self.emit(event);
             }
             "ready" => self.scene.send_modify(|scene| scene.ready = true),
             "closed" => self.translator.close_frame(value).into_iter().for_each(|event| self.emit(event)),
             "heard" => {
-                let event = self.heard.add(value).filter(|_| self.chatty);
-                event.into_iter().for_each(|event| self.log.emit(event));
+                if let Some(event) = self.heard.add(value).filter(|_| self.chatty) {
+                    self.log.emit(event);
+                }
             }
             "sound" => {
                 if let Some(recording) = &mut self.recording {
@@ -193,6 +195,7 @@ pub(super) fn listening() -> Vec<(&'static str, Value)> {
 }
 
 impl Scene {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
     fn note(&mut self, event: &Event) {
         match event {
             Event::ClientJoined { .. } => {

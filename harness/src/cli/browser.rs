@@ -47,6 +47,9 @@ pub(super) struct Browser {
     /// What the fake microphone gives.
     #[arg(long, value_name = "tone:HZ|wav:FILE|silence|none", default_value = "none")]
     mic: MicrophoneSpec,
+    /// Let the browser clean up the microphone's sound as for a person: echo, noise, and with it any tone.
+    #[arg(long)]
+    cleanup: bool,
     /// What the fake camera gives.
     #[arg(long, value_name = "test-pattern|image:FILE|none", default_value = "none")]
     video: CameraSpec,
@@ -65,9 +68,9 @@ pub(super) struct Browser {
     /// At the end print the page's statistics on stdout.
     #[arg(long, value_name = "json", value_parser = ["json"])]
     stats: Option<String>,
-    /// The browser [default: $SIDETONE_BROWSER, or the first of chromium, chrome, edge, brave that is installed].
-    #[arg(long, value_name = "PATH")]
-    browser: Option<PathBuf>,
+    /// The browser [default: that of `SIDETONE_BROWSER`, or the first of chromium, chrome, edge, brave that is installed].
+    #[arg(long = "browser", value_name = "PATH")]
+    program: Option<PathBuf>,
     /// Patience for the page, and with --once for a connection.
     #[arg(long, value_parser = parse_duration, default_value = "10s", value_name = "DURATION")]
     timeout: Duration,
@@ -83,12 +86,18 @@ pub(super) struct Browser {
     /// Deny microphone and camera when the page asks for them.
     #[arg(long)]
     deny_capture: bool,
+    /// Open the page by a link that holds name and room, so that only the click is left to do.
+    #[arg(long)]
+    by_link: bool,
     /// Join by the page's URL, without the click that would allow sound.
     #[arg(long)]
     lock_autoplay: bool,
     /// Put this Content-Security-Policy in the place of the page's own, as a proxy in front might.
     #[arg(long, value_name = "CSP")]
     page_policy: Option<String>,
+    /// Evaluate this script in the page before its own, to measure there; what it says on the console is an event.
+    #[arg(long, value_name = "FILE", value_parser = read_script)]
+    script: Option<String>,
     /// Inner size of the window.
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x800", value_parser = parse_size)]
     window: (u32, u32),
@@ -150,20 +159,23 @@ impl Browser {
             name: self.name,
             room: self.room,
             microphone: self.mic,
+            cleanup: self.cleanup,
             camera: self.video,
             speaker: self.speaker,
             save_pictures: self.save_pictures,
             says: self.say,
             screenshots: self.screenshots,
             stats: self.stats.is_some(),
-            browser: self.browser,
+            browser: self.program,
             supervisor,
             timeout: self.timeout,
             once: self.once,
             lobby: self.lobby,
             deny_capture: self.deny_capture,
+            by_link: self.by_link,
             lock_autoplay: self.lock_autoplay,
             page_policy: self.page_policy,
+            script: self.script,
             window: self.window,
             dark: self.dark,
             headed: self.headed,
@@ -205,9 +217,13 @@ fn parse_host_name(text: &str) -> Result<String, String> {
     if text.split('.').all(fits) { Ok(text.to_owned()) } else { Err("a name such as chat.example".to_owned()) }
 }
 
+fn read_script(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    let side = |text: &str| text.parse::<u32>().ok().filter(|n| (100..=8_000).contains(n));
-    let size = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let pixels = |text: &str| text.parse::<u32>().ok().filter(|n| (100..=8_000).contains(n));
+    let size = text.split_once('x').and_then(|(width, height)| Some((pixels(width)?, pixels(height)?)));
     size.ok_or_else(|| "width and height from 100 to 8000 pixels, for instance 390x844".to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! The integration tests: one binary.
 mod bad_input;
+mod browser;
 mod disk;
 mod evidence;
 mod fault_runs;

@@ -140,7 +140,7 @@ fn no_such_device_8() {
 
 #[test]
 fn wrong_usage_2() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["ftp://localhost"], "ftp://"),
         (&["wss://localhost"], "TLS"),
         (&["localhost"], "no port"),
@@ -149,6 +149,7 @@ fn wrong_usage_2() {
         (&[":7460", "--room", " lobby"], "--room: a name does not begin"),
         (&[":7460", "--mic", "tone:5"], "20 to 20000 Hz"),
         (&[":7460", "--timeout", "soon"], "500ms"),
+        (&[":7460", "--fps", "31"], "31 is not in 1..=30"),
         (&[":7460", "--stats", "xml"], "json"),
     ];
     for (arguments, words) in cases {
@@ -198,6 +199,26 @@ fn a_hostile_server_cannot_write_to_the_terminal() {
         assert!(!line.contains("\u{1b}]") && !line.contains("\u{1b}[2J"), "{line:?}");
         assert!(!line.contains(['\u{7}', '\u{9b}']), "{line:?}");
     }
+}
+
+#[test]
+fn pictures_are_sent_at_the_pace_asked_for() {
+    let fake = Fake::listen();
+    let target = format!("tcp://{}", fake.address());
+    let mut program = client(&target, &["--once", "--video", "test-pattern", "--fps", "30"]);
+    let mut session = fake.accept();
+    session.welcome("lobby", "ada");
+    // the first chunk of each picture; their media clock has 48,000 ticks a second
+    let mut starts = std::iter::from_fn(|| session.next())
+        .filter(|frame| frame.kind == Kind::Video && frame.sequence == 0)
+        .map(|frame| frame.timestamp);
+    let (first, last) = (starts.next().unwrap(), starts.nth(19).unwrap());
+    let seconds = f64::from(last.wrapping_sub(first)) / 48_000.0;
+    // 0.67 s, and 2 s at the default of ten a second
+    assert!((0.4..1.4).contains(&seconds), "20 pictures in {seconds} s");
+    program.signal(Signal::SIGTERM);
+    while session.next().is_some() {}
+    assert_eq!(program.code(), 0, "{}", program.story());
 }
 
 #[test]

@@ -130,8 +130,8 @@ test('no row is wider than the room, and what does not fit scrolls', () => {
 test('shortcuts are those of the terminal, and never while typing', () => {
   const none = { typing: false, pressable: false };
   const press = (key, at = none, held = {}) => actionOf({ key, repeat: false, ctrlKey: false, metaKey: false, altKey: false, ...held }, at);
-  assert.deepEqual(['m', 't', 'Enter', 'q', 'v', 'd', 's', 'p', 'Escape', 'x'].map((key) => press(key)),
-    ['mute', 'chat', 'chat', 'leave', 'camera', 'deafen', 'stats', 'ascii', 'close', null]);
+  assert.deepEqual(['m', 't', 'Enter', 'q', 'v', 'd', 's', 'g', 'p', 'Escape', 'x'].map((key) => press(key)),
+    ['mute', 'chat', 'chat', 'leave', 'camera', 'deafen', 'stats', 'settings', 'ascii', 'close', null]);
   assert.equal(press('M'), 'mute');
   assert.equal(press('q', { typing: true, pressable: true }), null);
   assert.equal(press('Escape', { typing: true, pressable: true }), 'close');
@@ -163,6 +163,9 @@ test('every situation has a sentence without gaps, and says what to do', () => {
     assert.ok(rank > 0 && sentence.length < 330, word);
   }
   assert.match(SITUATIONS['websocket-refused'].say({ origin: 'https://a.example' }), /--allow-origin https:\/\/a\.example/);
+  assert.match(SITUATIONS['sound-failed'].say({ devices: ['microphone'] }), /^Your microphone could not be started.*Load the page again/);
+  assert.match(SITUATIONS['sound-failed'].say({ devices: ['speaker', 'microphone'] }), /^Sound could not/);
+  assert.match(SITUATIONS['server-gone'].say({ joined: false, replaced: true }), /Load the page again/);
   assert.match(SITUATIONS['insecure-origin'].say({ origin: 'http://a:7461', port: ':7461' }), /http:\/\/localhost:7461.*https/);
 });
 

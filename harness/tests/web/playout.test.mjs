@@ -2,62 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CallbackClock, Concealer, JitterBuffer, Playout } from '../../../src/web/playout.js';
+import { Concealer } from '../../../src/web/conceal.js';
+import { CallbackClock } from '../../../src/web/drift.js';
+import { JitterBuffer } from '../../../src/web/jitter.js';
+import { Playout } from '../../../src/web/playout.js';
+import { Call } from './call.mjs';
 import { random, tone, toneDb } from './support.mjs';
 
 const FRAME = 960;
-
-/** A sender of a 440 Hz tone and a speaker that takes 10 ms, on one virtual clock in ms. */
-class Call {
-  playout = new Playout();
-  heard = [];
-  rendered = [];
-  arrivals = [];
-
-  /** Packet n is sent at 1,000 + n * period ms and arrives `delay(n)` later (or never, if null); `speaks(n)` or a keep-alive. */
-  constructor(frames, { period = 20, delay = () => 0, speaks = () => true, hz = 440 } = {}) {
-    let [sequence, silent] = [65_500, 0];
-    const timestamp = 2 ** 32 - 20_000;
-    for (let n = 0; n < frames; n += 1) {
-      silent = speaks(n) ? 0 : silent + 1;
-      if (silent % 20 > 1) continue;
-      const late = delay(n);
-      const samples = silent ? null : () => (hz === 0 ? new Float32Array(FRAME) : tone(hz, 0.3, FRAME, { from: n * FRAME }));
-      if (late !== null) this.arrivals.push({ at: 1_000 + n * period + late, sequence, timestamp: (timestamp + n * FRAME) % 2 ** 32, samples });
-      sequence = (sequence + 1) & 0xffff;
-    }
-    // TCP: what comes late holds up what is behind it.
-    for (let i = 1; i < this.arrivals.length; i += 1) this.arrivals[i].at = Math.max(this.arrivals[i].at, this.arrivals[i - 1].at);
-  }
-
-  callback(at) {
-    while (this.arrivals[0]?.at <= at) {
-      const { at: arrival, samples, ...packet } = this.arrivals.shift();
-      this.playout.push({ ...packet, samples: samples?.() ?? null }, arrival);
-    }
-    const out = new Float32Array(480).fill(9);
-    const rendered = this.playout.render(out, at);
-    this.heard.push(...out);
-    this.rendered.push(rendered);
-    return rendered;
-  }
-
-  /** Callbacks every 10 ms between two times after the start, each `uneven` off. */
-  run(from, to, uneven = () => 0) {
-    for (let ms = from; ms < to; ms += 10) this.callback(1_000 + ms + uneven());
-    return this;
-  }
-
-  get causes() {
-    return [...new Set(this.rendered.map((r) => r.underrun).filter(Boolean))];
-  }
-
-  largestStep() {
-    let most = 0;
-    for (let i = 1; i < this.heard.length; i += 1) most = Math.max(most, Math.abs(this.heard[i] - this.heard[i - 1]));
-    return most;
-  }
-}
 
 /** The largest step of a 440 Hz tone of amplitude 0.3 from one sample to the next. */
 const STEP = 0.3 * 2 * Math.sin((Math.PI * 440) / 48_000);
@@ -65,7 +17,7 @@ const STEP = 0.3 * 2 * Math.sin((Math.PI * 440) / 48_000);
 test('a healthy call conceals nothing from the first frame on, and starts after about 40 ms', () => {
   for (let seed = 0; seed < 10; seed += 1) {
     const [network, device] = [random(seed), random(seed + 100)];
-    const call = new Call(1_500, { delay: () => network() * 10 }).run(0, 29_500, () => device() * 4);
+    const call = new Call(600, { delay: () => network() * 10 }).run(0, 11_500, () => device() * 4);
     const stats = call.playout.stats();
     for (const zero of ['concealedSamples', 'concealmentEvents', 'packetsDiscarded', 'packetsLost', 'insertedSamplesForDeceleration',
       'removedSamplesForAcceleration', 'silentConcealedSamples']) assert.equal(stats[zero], 0, `seed ${seed}: ${zero}`);
@@ -162,20 +114,6 @@ test('a restarted sender (a reconnect) is taken at once', () => {
     call.run(1_900, 3_900);
     assert.ok(call.rendered.slice(-80).every((r) => r.underrun === null && r.got === 480), `${timestamp}`);
     assert.equal(call.playout.stats().packetsLost, 0);
-  }
-});
-
-test('ten minutes of 200 ppm drift, either way, are corrected without an underrun', () => {
-  for (const ppm of [200, -200]) {
-    const chance = random(9);
-    const call = new Call(30_000, { hz: 0, period: 20 * (1 + ppm / 1e6), delay: () => chance() * 3 });
-    call.heard = { push() {} };
-    call.run(0, 599_000, () => chance() * 2);
-    const stats = call.playout.stats();
-    assert.deepEqual([stats.concealedSamples, stats.packetsDiscarded], [0, 0], `${ppm} ppm`);
-    const corrected = ppm > 0 ? stats.insertedSamplesForDeceleration : stats.removedSamplesForAcceleration;
-    assert.ok(corrected > 3_000, `${ppm} ppm: ${corrected} samples`);
-    assert.ok(call.rendered.slice(100).every((r) => r.underrun === null && r.buffered < 5_500));
   }
 });
 

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Backoff, Heartbeat, Outbox, Session } from '../../../src/web/session.js';
+import { Outbox } from '../../../src/web/outbox.js';
+import { Backoff, Heartbeat } from '../../../src/web/patience.js';
+import { Session } from '../../../src/web/session.js';
 import * as wire from '../../../src/web/wire.js';
 import { random } from './support.mjs';
 

@@ -80,7 +80,7 @@ const join = () => {
         codec: 'opus', clock_rate: 48000, channels: 1, frame_ms: 20, bitrate: 64000,
       });
     } else if (data.kind === 'text' && data.text === 'refuse') {
-      report('client.refused', { code: 'name_taken', reason: 'somebody has that name; choose another' });
+      report('client.refused', { code: 'name_invalid', reason: 'that is no name; choose another' });
     } else if (data.kind === 'text') {
       (0, eval)(data.text); // what a test wants the page to do
     } else if (state === 'joined') {
