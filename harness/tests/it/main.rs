@@ -8,6 +8,7 @@ mod faults;
 mod interrupts;
 mod launch;
 mod offline;
+mod page_accessibility;
 mod page_hardening;
 mod place;
 mod probes;
