@@ -270,7 +270,7 @@ async fn listen(root: Session, troubles: Troubles, mut notices: mpsc::UnboundedR
             }
             "Runtime.exceptionThrown" => {
                 let thrown = &params["exceptionDetails"];
-                let words = thrown["exception"]["description"].as_str().or(thrown["text"].as_str());
+                let words = thrown["exception"]["description"].as_str().or_else(|| thrown["text"].as_str());
                 troubles.add(&session, format!("uncaught: {}", words.unwrap_or("an exception")));
             }
             "Page.javascriptDialogOpening" => {
