@@ -12,9 +12,17 @@ const DESKTOP: Look = Look { window: (1_280, 800), dark: false, still: false };
 
 // ---- what a checker finds
 
-/// The file of axe-core: `SIDETONE_AXE`, or where `make deps` puts it. Says why if it is missing.
+/// The file of axe-core: `SIDETONE_AXE`, or below `target/axe` or `target/axe-VERSION`, where `make deps` puts it. Says why if
+/// it is missing.
 fn axe() -> Option<String> {
-    let fetched = || root().join("target/axe/package/axe.min.js");
+    let fetched = || {
+        let folders =
+            std::fs::read_dir(root().join("target")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let named =
+            folders.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("axe")));
+        let files = named.map(|folder| folder.join("package/axe.min.js"));
+        files.filter(|file| file.is_file()).max().unwrap_or_else(|| root().join("target/axe/package/axe.min.js"))
+    };
     let path = std::env::var_os("SIDETONE_AXE").map_or_else(fetched, PathBuf::from);
     match std::fs::read_to_string(&path) {
         Ok(script) => Some(script),
@@ -31,12 +39,16 @@ const FOUND: &str = "axe.run(document, { resultTypes: ['violations'] }).then(({ 
   found: violations.flatMap(({ id, help, nodes }) => nodes.map(({ target, failureSummary }) => `${id}: ${target.join(' ')}: ${help}; ${failureSummary.replace(/\\s+/g, ' ')}`)),
 }))";
 
+/// Two frames on, so that the page has seen its new size.
+const ARRANGED: &str = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
+
 /// Nothing moves any more: colours in the middle of a transition are nobody's.
 const SETTLED: &str = "document.getAnimations().every(({ playState }) => playState !== 'running')";
 
 async fn check(tab: &Tab, place: &str, all: &mut Vec<String>) {
     for (window, dark) in [((1_280, 800), false), ((1_280, 800), true), ((360, 740), false), ((360, 740), true)] {
         tab.look(Look { window, dark, still: false }).await.unwrap();
+        value(tab, ARRANGED).await;
         tab.until(SETTLED).await.unwrap();
         let result = value(tab, FOUND).await;
         assert!(result["rules"].as_u64().unwrap() >= 10, "{place}: too few rules were of use: {result}");
