@@ -288,6 +288,7 @@ async fn whatever_a_server_sends_the_page_closes_says_so_and_comes_back() {
         session.give(binary(&frame.encode()));
         assert_eq!(session.ask(), Did::Answered, "{what}");
     }
+    give_up_the_decoder(&mut session, &tab).await;
     drop(session);
     lost += 1;
     losses(&tab, lost).await;
@@ -301,6 +302,28 @@ async fn whatever_a_server_sends_the_page_closes_says_so_and_comes_back() {
     still_of_use(&fake, &tab, lost).await;
     browser.close().await;
     server.stop();
+}
+
+/// One packet after the other that is no Opus, until the page does not try any more.
+async fn give_up_the_decoder(session: &mut Session, tab: &Tab) {
+    const GIVEN_UP: &str = "events('device.failed').some(({ device }) => device === 'opus decoder')";
+    for sequence in 0..20 {
+        let packet = AudioPacket { level: 3, opus: Bytes::from_static(&[0xFF; 9]) };
+        session.give(binary(&packet.frame(0, sequence, u32::from(sequence) * 960).encode()));
+        assert_eq!(session.ask(), Did::Answered);
+        let seen = format!(
+            "(async () => {{
+               for (;;) {{
+                 if ({GIVEN_UP}) return true;
+                 if ((await sidetone.stats()).sidetone.packetsUndecodable > {sequence}) return false;
+               }}
+             }})()"
+        );
+        if value(tab, &seen).await == true {
+            return;
+        }
+    }
+    panic!("the page never gives up");
 }
 
 /// Frames of any kind with anything in it, the same in every run.
