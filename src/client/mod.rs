@@ -8,7 +8,7 @@
 //! ```
 //!
 //! * `shared`: what the threads and tasks of one client share;
-//! * `link`: from a target to a welcome; `session`: from the welcome to the end;
+//! * `link`: from a target to a welcome; `session`: from the welcome to the end; `control`: signals as a remote control;
 //! * `media`: the paced threads of microphone, camera and speaker;
 //! * `screen`: the drawn terminal; `snapshot`: one picture, printed; `stats`: W3C webrtc-stats.
 

@@ -78,11 +78,11 @@ pub(super) async fn run(
         }
     };
     shared.unlink();
-    lock(&shared.playout).end_stream();
     if shared.leaving.load(Ordering::Relaxed) {
         drop(timeout(LAST_WORDS, reader.drain()).await);
         return SessionEnd::Left;
     }
+    lock(&shared.playout).end_stream();
     lock(&shared.room).others.clear();
     SessionEnd::Lost(end)
 }

@@ -37,6 +37,7 @@ export class Receiver {
     if (this.#decoder?.state === 'configured') this.#decoder.close();
     this.#decoder = null;
     this.#pending.length = 0;
+    this.#failures = 0;
   }
 
   #open() {

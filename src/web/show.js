@@ -64,9 +64,7 @@ export function showAlone() {
 export function showUnread(count) {
   now.unread = count;
   $('unread').hidden = count === 0;
-  $('unread').textContent = count > 99 ? '99+' : String(count);
-  if (count > 0) $('chat-toggle').setAttribute('aria-label', `Chat, ${count} unread`);
-  else $('chat-toggle').removeAttribute('aria-label');
+  $('unread-count').textContent = count > 99 ? '99+' : String(count);
   showTitle();
 }
 

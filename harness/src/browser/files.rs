@@ -17,6 +17,8 @@ const PIECE_SECONDS: f64 = 4.0;
 const SILENCE_SECONDS: usize = 2;
 /// Silence before a file's sound: the page opens the microphone before it is in the room.
 const LEAD: Duration = Duration::from_secs(1);
+/// Silence after a file's sound, in samples: the browser repeats the last hundredth of a second for ever.
+const TRAIL: usize = SAMPLE_RATE as usize / 2;
 /// Pictures of the test pattern in a file: after so many the ball is at the same height again, and it jumps sideways.
 const PATTERN_FRAMES: u64 = 88;
 /// Pictures a second of the fake camera, as most real ones have.
@@ -93,6 +95,7 @@ fn sound(spec: &MicrophoneSpec, lobby: Duration) -> Result<Vec<f32>, DeviceError
             let lead = ((LEAD + lobby).as_secs_f64() * f64::from(SAMPLE_RATE)) as usize;
             let mut samples = vec![0.0; lead];
             samples.extend(read_wav(path)?);
+            samples.extend(vec![0.0; TRAIL]);
             samples
         }
         MicrophoneSpec::Silence | MicrophoneSpec::None => vec![0.0; SILENCE_SECONDS * rate],
@@ -185,6 +188,7 @@ mod tests {
         let samples = sound(&spec, Duration::from_secs(2)).unwrap();
         let first = samples.iter().position(|s| s.abs() > 0.01).unwrap();
         assert!((144_000..144_010).contains(&first), "{first}");
+        assert!(samples[samples.len() - TRAIL..].iter().all(|s| s.abs() <= 0.0));
         let devices = Devices::within(Path::new("/f"), &spec, &CameraSpec::None);
         assert_eq!(devices, Devices { microphone: "/f/microphone.wav%noloop".to_owned(), camera: None });
         assert!(sound(&MicrophoneSpec::Wav("/no/such.wav".into()), Duration::ZERO).is_err());

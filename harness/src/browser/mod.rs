@@ -10,7 +10,8 @@
 //!
 //! * `find`: where browsers are; `folder`, `files`: its profile, and what its devices play; `process`: its life;
 //! * `devtools`: the protocol; `watch`: listens to it; `events`: its words in our vocabulary; `base64`: its bytes;
-//! * `page`: looks, clicks, types; `obey`: what signals make it do; `record`: what the page plays; `drive`, `finish`: the course of it all.
+//! * `page`: looks, clicks, types; `obey`: what signals make it do; `record`: what the page plays; `drive`, `finish`: the course of it all;
+//! * [`tab`]: a browser without that course, for tests of the page.
 
 mod base64;
 mod devtools;
@@ -24,6 +25,7 @@ mod obey;
 mod page;
 mod process;
 mod record;
+pub mod tab;
 mod watch;
 
 pub use drive::run;

@@ -50,10 +50,11 @@ impl Page {
     ///
     /// # Errors
     /// A sentence.
-    async fn press(&self, key: &str, code: &str) -> Result<(), String> {
+    pub(super) async fn press(&self, key: &str, code: &str) -> Result<(), String> {
         let (number, text) = match key {
             "Enter" => (13, "\r".to_owned()),
             "Escape" => (27, String::new()),
+            "Tab" => (9, String::new()),
             letter => (letter.to_uppercase().bytes().next().map_or(0, i64::from), letter.to_owned()),
         };
         let kind = if text.is_empty() { "rawKeyDown" } else { "keyDown" };

@@ -157,7 +157,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "media.insecure_origin",
         layer: Layer::Media,
-        title: "the page may use neither microphone nor sound, because it came over plain HTTP",
+        title: "no microphone and no sound for a page from plain HTTP",
         explanation: "Browsers hide microphone and camera from pages that came over http:// from anything but \
                       localhost: navigator.mediaDevices does not even exist there, nor do AudioWorklet and WebCodecs, \
                       which the page needs to play sound. The person can see and write, and neither hears nor is \
@@ -178,7 +178,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "media.capture_permission_denied",
         layer: Layer::Media,
-        title: "the browser did not let the page use the microphone",
+        title: "the browser kept the microphone from the page",
         explanation: "The page asked for the microphone and the answer was no: the person refused, had refused \
                       earlier and the browser remembers it, a policy of the organisation forbids it, or the \
                       operating system keeps the browser from the device. The person can listen, and nobody hears \

@@ -88,7 +88,10 @@ mod tests {
             assert!(line.chars().count() <= 100, "{line}");
         }
         let heads: Vec<_> = text.lines().filter(|line| !line.starts_with(' ') && !line.contains(' ')).collect();
-        assert_eq!(heads, ["process", "", "bind", "", "family", "", "tcp", "", "media", "", "resource", "", "log", ""]);
+        assert_eq!(
+            heads,
+            ["process", "", "bind", "", "family", "", "tcp", "", "http", "", "media", "", "resource", "", "log", ""]
+        );
     }
 
     #[test]

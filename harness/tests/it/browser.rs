@@ -271,7 +271,6 @@ fn a_whole_call_leaves_its_sound_pictures_statistics_and_nothing_else() {
         "browser.page_loaded",
         "browser.screenshot",
         "browser.websocket_opening",
-        "browser.websocket_answered",
         "client.joined",
         "device.opened",
         "browser.heard",
@@ -282,6 +281,8 @@ fn a_whole_call_leaves_its_sound_pictures_statistics_and_nothing_else() {
     ];
     let mut rest = names.iter();
     assert!(course.iter().all(|name| rest.any(|n| n == name)), "{names:?}");
+    // the network and the page speak by sessions of their own, so that either may be heard first
+    assert!(names.contains(&"browser.websocket_answered"), "{names:?}");
     assert!(ended.has(|e| matches!(e, Event::ClientJoined { name, room, .. } if name == "Echo" && room == "blue")));
     assert!(ended.has(|e| matches!(e, Event::BrowserCapture { granted: true, sample_rate: Some(44_100), .. })));
     assert!(ended.has(|e| matches!(e, Event::BrowserAudioContext { state, .. } if state == "running")));

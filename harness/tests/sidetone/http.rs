@@ -27,7 +27,7 @@ fn every_path_answers() {
         ("/", 200, "text/html", "A &lt;b&gt;&amp;amp; server"),
         ("/healthz", 200, "application/json", "\"status\":\"ok\""),
         ("/readyz", 200, "text/plain", "ready"),
-        ("/metrics", 200, "application/openmetrics-text", "sidetone_connections 1\n"),
+        ("/metrics", 200, "application/openmetrics-text", "# TYPE sidetone_connections gauge\nsidetone_connections "),
         ("/ws", 426, "text/plain", "WebSocket"),
         ("/nowhere", 404, "text/plain", "/healthz"),
         ("/healthz/", 404, "text/plain", "/healthz"),

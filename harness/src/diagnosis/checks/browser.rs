@@ -309,7 +309,13 @@ pub(super) fn scripts(view: &mut View<'_>) -> Vec<Check> {
 
 /// Complaints of the browser itself about connections and policies.
 fn told_elsewhere(text: &str) -> bool {
-    ["WebSocket connection to", "Failed to load resource", "Content Security Policy", "Content-Security-Policy"]
-        .iter()
-        .any(|about| text.contains(about))
+    [
+        "WebSocket connection to",
+        "Failed to load resource",
+        "Content Security Policy",
+        "Content-Security-Policy",
+        "Cross-Origin-Opener-Policy",
+    ]
+    .iter()
+    .any(|about| text.contains(about))
 }

@@ -7,7 +7,7 @@ use crate::evidence::{ClientPlan, Fault, Observation};
 use crate::fault::hold::{self, Claim, Holder};
 use crate::fault::stall::Way;
 use crate::fault::{descriptors, fifo, ipv6, pause};
-use crate::launch::{Restrict, Stream, resources};
+use crate::launch::{Restrict, resources};
 use nix::sys::signal::Signal;
 use sidetone::event::ListenerKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,16 +126,16 @@ async fn send(child: &Child, signal: Signal) -> bool {
 }
 
 impl Run {
-    fn faults(&self) -> Vec<Fault> {
+    pub(super) fn faults(&self) -> Vec<Fault> {
         self.setup.plan.faults.clone()
     }
 
-    fn injected(&mut self, fault: &Fault, what: String) {
+    pub(super) fn injected(&mut self, fault: &Fault, what: String) {
         self.see(Observation::FaultInjected { fault: fault.kind().to_owned(), what });
     }
 
     /// The scenario says nothing: the fault is not there.
-    fn missed(&mut self, fault: &str, why: String) -> bool {
+    pub(super) fn missed(&mut self, fault: &str, why: String) -> bool {
         self.see(Observation::FaultMissed { fault: fault.to_owned(), why });
         false
     }
@@ -316,60 +316,6 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// What the faults add to a browser's command line.
-    pub(super) fn browser_args(&mut self, client: &str) -> Vec<String> {
-        let mut args = Vec::new();
-        for fault in self.faults().into_iter().filter(|f| f.browser() == Some(client)) {
-            let (more, what): (Vec<&str>, String) = match &fault {
-                Fault::PagePolicy { policy, .. } => {
-                    (vec!["--page-policy", policy], format!("{client} gets the page with the policy {policy:?}"))
-                }
-                Fault::HostName { name, .. } => {
-                    (vec!["--host-name", name], format!("{client} opens the page as {name}, which leads to the server"))
-                }
-                Fault::DenyCapture { .. } => {
-                    (vec!["--deny-capture"], format!("{client} says no to microphone and camera"))
-                }
-                Fault::LockAutoplay { .. } => {
-                    (vec!["--lock-autoplay"], format!("no page may sound at {client} before somebody touches it"))
-                }
-                // long enough for the server to end between the page and its WebSocket
-                Fault::EndServer { .. } => {
-                    args.extend(["--lobby".to_owned(), "2s".to_owned()]);
-                    continue;
-                }
-                _ => continue,
-            };
-            args.extend(more.into_iter().map(str::to_owned));
-            self.injected(&fault, what);
-        }
-        args
-    }
-
-    /// Ends the server between a browser's page and its WebSocket, if the scenario wants that. False: that failed.
-    pub(super) async fn break_after_page(&mut self, client: &str) -> bool {
-        let ends = |f: &Fault| matches!(f, Fault::EndServer { after_page_of: Some(c) } if c == client);
-        let Some(fault) = self.faults().into_iter().find(ends) else { return true };
-        let Some(child) = self.children.get(client) else { return true };
-        // by then all of its files are there
-        let loaded = |line: &str| line.contains("browser.screenshot");
-        if child.process.wait_for_line(Stream::Stderr, loaded, self.patience()).await.is_err() {
-            return self.missed(fault.kind(), format!("{client} has not loaded the page"));
-        }
-        self.signal(SERVER, "the launcher ends the server although a page is open that has not joined yet");
-        self.wait_for_exit(SERVER, super::STEP).await;
-        self.injected(&fault, format!("the server has ended between {client}'s page and its WebSocket"));
-        true
-    }
-
-    /// When the server is to be started again in this call, and how long nobody serves.
-    pub(super) fn restart_at(&self) -> Option<(Duration, Duration)> {
-        self.setup.plan.faults.iter().find_map(|fault| match fault {
-            Fault::RestartServer { after, down } => Some((after.duration(), down.duration())),
-            _ => None,
-        })
     }
 
     /// Whether what was to happen during the call did. False: the scenario says nothing.

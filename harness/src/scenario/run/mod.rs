@@ -2,7 +2,7 @@
 //! interrupts the steps, the ending and the saving happen.
 //!
 //! * `server`: its start, and the look at it from outside; `clients`: their start, the call, their end;
-//! * `faults`: what is broken on purpose, when, and whether it really was; `follow_up`: what the diagnosis asks for;
+//! * `faults`: what is broken on purpose, when, and whether it really was; `page`: the same for browsers; `follow_up`: what the diagnosis asks for;
 //! * `finish`: everything is ended, looked at once more, and saved.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
@@ -11,6 +11,7 @@ mod clients;
 mod faults;
 mod finish;
 mod follow_up;
+mod page;
 mod server;
 
 use crate::clock::{monotonic_ns, now_rfc3339};
