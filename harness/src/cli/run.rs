@@ -180,7 +180,7 @@ impl Run {
             keep: usize::from(self.keep),
             sidetone_version: None,
             saboteur: self.saboteur(&harness)?,
-            browser: self.browser(),
+            browser: self.browser()?,
             sidetone,
             harness,
             command: command_line(),
@@ -190,8 +190,12 @@ impl Run {
         })
     }
 
-    fn browser(&self) -> Result<PathBuf, String> {
-        find::find(self.browser.as_deref()).map_err(|why| why.to_string())
+    /// That none is installed is no mistake of whoever runs this; that the named one is not there is.
+    fn browser(&self) -> Result<Result<PathBuf, String>, String> {
+        match find::find(self.browser.as_deref()) {
+            Err(wrong @ find::NoBrowser::NotThere { .. }) => Err(wrong.to_string()),
+            found => Ok(found.map_err(|why| why.to_string())),
+        }
     }
 
     /// The one that misbehaves on purpose; a scenario that needs it and has none says so.

@@ -3,8 +3,8 @@
 use super::view::{SERVER, View};
 use crate::cause::by_code;
 use crate::evidence::{
-    Asked, Check, Evidence, Expectation, Finding, Horizon, NO_CAUSE, NotChecked, Observation, Recommendation, Status,
-    Verdict,
+    Asked, Check, ClientKind, ClientPlan, Evidence, Expectation, Finding, Horizon, NO_CAUSE, NotChecked, Observation,
+    Recommendation, Status, Verdict,
 };
 
 pub(super) fn worst<'c>(checks: impl Iterator<Item = &'c Check>) -> Status {
@@ -104,7 +104,11 @@ fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
     if names.is_empty() {
         return format!("the server listens and answers as it should; all {passed} checks passed");
     }
-    let mut over: Vec<_> = evidence.plan.clients.iter().map(|c| format!("{} on {}", c.transport, c.family)).collect();
+    let way = |c: &ClientPlan| match c.kind {
+        ClientKind::Terminal => format!("{} on {}", c.transport, c.family),
+        ClientKind::Browser => format!("a browser on {}", c.family),
+    };
+    let mut over: Vec<_> = evidence.plan.clients.iter().map(way).collect();
     over.sort();
     over.dedup();
     let seconds = evidence.plan.duration_ms as f64 / 1e3;

@@ -226,9 +226,7 @@ impl<'a> View<'a> {
     /// Why nothing was run: a client wants a browser, and there is none.
     pub fn no_browser(&self) -> Option<(usize, String)> {
         self.first(|o| match o {
-            Observation::NoBrowser { process, why, remedy } => {
-                Some(format!("{process} wants a browser: {why}; {remedy}"))
-            }
+            Observation::NoBrowser { process, why } => Some(format!("{process} wants a browser: {why}")),
             _ => None,
         })
     }

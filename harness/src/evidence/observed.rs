@@ -169,7 +169,7 @@ pub enum Observation {
     /// A client was made to do something.
     Step { client: String, did: String },
     /// A client of this kind cannot be run here.
-    NoBrowser { process: String, why: String, remedy: String },
+    NoBrowser { process: String, why: String },
     /// The answer to a question of the diagnosis.
     FollowUp { question: Question, because: String, answer: Answer, took_us: u64 },
     /// A fault was set up or happened. For readers; the diagnosis does not look at it.

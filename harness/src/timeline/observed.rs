@@ -50,7 +50,7 @@ pub fn line(seen: &Observation) -> (&str, String) {
             (HARNESS, format!("{process} was started again as {again} (pid {pid}); nobody served for {away} ms"))
         }
         O::Step { client, did } => (client, did.clone()),
-        O::NoBrowser { process, why, remedy } => (process, format!("cannot be run: {why}; {remedy}")),
+        O::NoBrowser { process, why } => (process, format!("cannot be run: {why}")),
         O::FaultInjected { fault, what } => (HARNESS, format!("fault {fault}: {what}")),
         O::FaultMissed { fault, why } => (HARNESS, format!("fault {fault} is not there: {why}")),
         O::Resolved { target, addresses, error, took_us } => {

@@ -40,6 +40,18 @@ async fn scenarios_that_are_wrong() {
     refused(&place, &["cal"], &["cal: no such scenario", "did you mean \"call\"?"]).await;
     let twin = place.write("twin.toml", &call_toml());
     refused(&place, &["call", &twin], &["twin.toml", "two scenarios of the name \"call\"", "rename"]).await;
+    let browser = changed("browser.toml", "transport = \"tcp\"", "kind = \"browser\"\ntransport = \"tcp\"");
+    refused(&place, &[&browser], &["browser.toml", "client \"a\"", "websocket transport"]).await;
+    let way = changed("way.toml", "transport = \"tcp\"\n", "");
+    refused(&place, &[&way], &["way.toml", "transport is missing"]).await;
+    let step = format!("{}\n[[step]]\nafter = \"1s\"\nclient = \"x\"\ndo = \"mute\"\n", call_toml());
+    refused(&place, &[&place.write("step.toml", &step)], &["step.toml", "there is no client \"x\""]).await;
+    let late = step.replace("\"x\"", "\"a\"").replace("after = \"1s\"", "after = \"9s\"");
+    refused(&place, &[&place.write("late.toml", &late)], &["late.toml", "less than the duration"]).await;
+    let fault = format!("{}\n[[fault]]\nkind = \"deny_capture\"\nclient = \"a\"\n", call_toml());
+    refused(&place, &[&place.write("fault.toml", &fault)], &["fault.toml", "\"a\"", "of kind \"browser\""]).await;
+    let restart = format!("{}\n[[fault]]\nkind = \"restart_server\"\nafter = \"2s\"\ndown = \"2s\"\n", call_toml());
+    refused(&place, &[&place.write("restart.toml", &restart)], &["restart.toml", "less than the duration"]).await;
     std::fs::create_dir(place.join("empty")).unwrap();
     refused(&place, &[&place.arg("empty")], &["empty", "no scenario"]).await;
 }
@@ -56,6 +68,8 @@ async fn options_that_are_wrong() {
     refused(&place, &["--repeat", "0"], &["--repeat"]).await;
     refused(&place, &["--timeout", "soon"], &["--timeout", "500ms"]).await;
     refused(&place, &["--sabotage"], &["--sabotage"]).await;
+    // a browser that was named and is not there is no reason to skip
+    refused(&place, &["call-browser", "--browser", "/nowhere"], &["/nowhere", "--browser", "install chromium"]).await;
 }
 
 /// `call` with a server that is something else; everything ends before `timeout`.

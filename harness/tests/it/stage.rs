@@ -404,3 +404,57 @@ impl Session {
         }
     }
 }
+
+pub(super) const DESKTOP: Look = Look { window: (1_280, 800), dark: false, still: false };
+pub(super) const PHONE: Look = Look { window: (360, 740), dark: false, still: false };
+
+/// Everything within the window, nothing to scroll sideways, all tiles of one size.
+pub(super) const LAYOUT: &str = "(() => {
+  const wrong = [];
+  const root = document.scrollingElement;
+  if (root.scrollWidth > innerWidth) wrong.push(`the page is ${root.scrollWidth} wide`);
+  if (root.scrollHeight > innerHeight) wrong.push(`the page is ${root.scrollHeight} high`);
+  const tiles = [...document.querySelectorAll('.tile')].map((tile) => ({ name: tile.dataset.name, box: tile.getBoundingClientRect() }));
+  const [{ box: first }] = tiles;
+  for (const { name, box } of tiles) {
+    if (box.left < 0 || box.right > innerWidth) wrong.push(`the tile of ${name} from ${box.left} to ${box.right}`);
+    if (Math.abs(box.width - first.width) > 1 || Math.abs(box.height - first.height) > 1) wrong.push(`the tile of ${name}: ${box.width}x${box.height}`);
+  }
+  for (const selector of ['#grid', '#chat', '#chat-log', '#chat-form', '.bar', '.bar button', '.caption', '.caption .name', '#chat-log p', '#chat-log .said']) {
+    for (const element of document.querySelectorAll(selector)) {
+      const box = element.getBoundingClientRect();
+      const outside = box.left < 0 || box.right > innerWidth + 0.5;
+      const below = !element.closest('#grid, #chat-log') && box.bottom > innerHeight + 0.5;
+      if (outside || below) wrong.push(`${selector} ${element.textContent.slice(0, 20)}: ${box.left},${box.top} to ${box.right},${box.bottom}`);
+    }
+  }
+  for (const selector of ['#grid', '#chat-log']) {
+    const element = document.querySelector(selector);
+    if (element.scrollWidth > element.clientWidth) wrong.push(`${selector} scrolls sideways`);
+  }
+  return wrong;
+})()";
+
+/// Numbers that look random and are the same in every run (`SplitMix64`).
+pub(super) struct Chance(pub(super) u64);
+
+impl Chance {
+    pub(super) fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, most: usize) -> usize {
+        usize::try_from(self.number() % most as u64).unwrap()
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.number().to_le_bytes()[0]).collect()
+    }
+}
+
+pub(super) fn binary(bytes: &[u8]) -> WsMessage {
+    WsMessage::Binary(Bytes::copy_from_slice(bytes))
+}

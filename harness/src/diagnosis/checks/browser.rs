@@ -52,7 +52,7 @@ fn page_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     };
     let id = view.cite_log(log, line);
     let kib = bytes as f64 / 1024.0;
-    let message = format!("{url}: {requests} files, {kib:.1} KiB, in {:.0} ms", took_us as f64 / 1e3);
+    let message = format!("{url}: {requests} requests, {kib:.1} KiB on the wire, in {:.0} ms", took_us as f64 / 1e3);
     match status {
         Some(200) if bytes <= PAGE_BYTES => check.pass(message, vec![id]),
         Some(200) => check.warn(

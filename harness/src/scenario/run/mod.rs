@@ -196,8 +196,7 @@ impl Run {
         let first = self.setup.plan.clients.iter().find(|c| c.kind == ClientKind::Browser);
         let (Some(client), Err(why)) = (first, &self.setup.browser) else { return true };
         let (process, why) = (client.name.clone(), why.clone());
-        let remedy = "install chromium (`make deps`), or name a browser with --browser PATH".to_owned();
-        self.see(Observation::NoBrowser { process, why, remedy });
+        self.see(Observation::NoBrowser { process, why });
         false
     }
 
