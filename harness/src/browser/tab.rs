@@ -127,6 +127,17 @@ impl Default for Look {
 }
 
 impl Tab {
+    /// Minimises its window, or brings it back: the page is hidden meanwhile.
+    ///
+    /// # Errors
+    /// The browser's words.
+    pub async fn hide(&self, hidden: bool) -> Result<(), String> {
+        let window = order(&self.root, "Browser.getWindowForTarget", json!({ "targetId": self.target })).await?;
+        let state = if hidden { "minimized" } else { "normal" };
+        let bounds = json!({ "windowId": window["windowId"], "bounds": { "windowState": state } });
+        order(&self.root, "Browser.setWindowBounds", bounds).await.map(drop)
+    }
+
     /// Changes how it looks at the page, also at one that is loaded.
     ///
     /// # Errors

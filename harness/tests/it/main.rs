@@ -11,6 +11,7 @@ mod offline;
 mod page_accessibility;
 mod page_guests;
 mod page_hardening;
+mod page_life;
 mod place;
 mod probes;
 mod sabotage;
