@@ -1,18 +1,24 @@
 //! The catalogue of causes. PURE. Codes are an interface: never renamed, never reused.
 //!
-//! One file a layer: [`bind`], [`family`], [`process`], [`tcp`], [`http`], [`media`], [`resource`], [`log`]; [`text`] lays an entry out for `explain`.
+//! One file a layer: [`bind`], [`family`], [`dns`], [`process`], [`tcp`], [`tls`], [`http`],
+//! [`websocket`], [`session`], [`media`], [`resource`], [`time`], [`log`]; [`text`] lays an entry out for `explain`.
 //!
 //! To add one: an entry in its layer's file, a rule in [`crate::diagnosis::rules`] that finds it, evidence that proves the rule.
 
 pub mod bind;
+pub mod dns;
 pub mod family;
 pub mod http;
 pub mod log;
 pub mod media;
 pub mod process;
 pub mod resource;
+pub mod session;
 pub mod tcp;
 pub mod text;
+pub mod time;
+pub mod tls;
+pub mod websocket;
 
 pub use text::render;
 
@@ -46,10 +52,15 @@ pub const CAUSES: &[&[Cause]] = &[
     process::CAUSES,
     bind::CAUSES,
     family::CAUSES,
+    dns::CAUSES,
     tcp::CAUSES,
+    tls::CAUSES,
     http::CAUSES,
+    websocket::CAUSES,
+    session::CAUSES,
     media::CAUSES,
     resource::CAUSES,
+    time::CAUSES,
     log::CAUSES,
 ];
 

@@ -32,7 +32,8 @@ pub fn diagnose(evidence: &Evidence, timeline: Vec<TimelineEntry>) -> Report {
 /// As [`diagnose`], with the checks whose ids are wanted.
 pub fn diagnose_only(evidence: &Evidence, timeline: Vec<TimelineEntry>, wanted: impl Fn(&str) -> bool) -> Report {
     let mut view = View { evidence, ledger: Ledger::new(evidence) };
-    let chosen = checks::CHECKS.iter().filter(|check| wanted(check.id));
+    let tables = if evidence.plan.probe.is_some() { checks::probe::CHECKS } else { &[checks::CHECKS] };
+    let chosen = tables.iter().copied().flatten().filter(|check| wanted(check.id));
     let mut checks: Vec<_> = chosen.flat_map(|check| (check.run)(&mut view)).collect();
     if view.no_browser().is_some() {
         checks.retain(|check| check.id == "harness.browser");

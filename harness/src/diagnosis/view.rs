@@ -1,5 +1,6 @@
 //! The evidence as checks see it: typed look-ups, and citations for what they find.
 
+use crate::evidence::probed::{Saw, Step};
 use crate::evidence::{
     Answer, Check, ClientPlan, Evidence, EvidenceId, Layer, Ledger, Log, LogLine, Observation, Question, Side,
     SocketRow, Status, TableSource,
@@ -123,6 +124,14 @@ impl<'a> View<'a> {
             }
         }
         found
+    }
+
+    /// The steps of a probe that `pick` wants, with their lines.
+    pub fn steps<T: 'a>(&self, pick: impl Fn(&'a Step, &'a Saw) -> Option<T>) -> Vec<(usize, T)> {
+        self.seen(|o| match o {
+            Observation::Probed(step) => pick(step, &step.saw),
+            _ => None,
+        })
     }
 
     /// Cites an observation.

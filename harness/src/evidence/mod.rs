@@ -3,6 +3,7 @@
 //! * [`observed`]: [`Evidence`], the input of the diagnosis. Saved as `evidence.json` it can be diagnosed again offline. What
 //!   nobody measured is absent or `None`, never false.
 //! * [`plan`]: what a run was meant to be; [`fault`]: what it breaks on purpose;
+//! * [`probed`]: what a probe of a running server saw, layer by layer;
 //! * [`follow_up`]: what the diagnosis asks the harness to find out, and the answers;
 //! * [`concluded`]: [`Report`], the output: checks, findings, timeline. Every statement cites an [`EvidenceItem`].
 //! * [`ledger`]: where conclusions get their citations from.
@@ -13,6 +14,7 @@ pub mod follow_up;
 pub mod ledger;
 pub mod observed;
 pub mod plan;
+pub mod probed;
 
 pub use concluded::{
     Asked, Check, Confidence, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Finding, Fix, FixKind, Horizon,
@@ -25,7 +27,7 @@ pub use ledger::Ledger;
 pub use observed::{
     BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
 };
-pub use plan::{Action, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ServerPlan, Step};
+pub use plan::{Action, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ProbePlan, ServerPlan, Speak, Step};
 
 /// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.
-pub const SCHEMA_VERSION: &str = "1.2";
+pub const SCHEMA_VERSION: &str = "1.3";

@@ -1,6 +1,6 @@
 //! What was observed.
 
-use super::{Answer, Environment, Plan, Question};
+use super::{Answer, Environment, Plan, Question, probed};
 use serde::{Deserialize, Serialize};
 use sidetone::event::{ListenerKind, Record, Transport};
 use std::collections::BTreeMap;
@@ -251,6 +251,8 @@ pub enum Observation {
     Interrupted { reason: String },
     /// The harness's own share of the run.
     Overhead { observed_ms: u64, total_ms: u64 },
+    /// A step of a probe.
+    Probed(probed::Step),
     /// A kind that only a later minor version knows.
     #[serde(other)]
     Later,

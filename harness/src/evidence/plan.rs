@@ -40,6 +40,9 @@ pub struct Plan {
     /// What is broken on purpose. The diagnosis does not look here: it is asked what happened, not what was planned.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// What a probe was asked; `None`: this is no probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbePlan>,
     /// The cause that this scenario must find, or [`NO_CAUSE`]; `None`: nothing may be wrong.
     pub expected_cause: Option<String>,
     /// The verdict that it must have; `None`: any, if a cause is expected.
@@ -189,5 +192,107 @@ impl Default for Limits {
             mixer_ticks_fraction: 0.98,
             rss_growth_bytes: 16 << 20,
         }
+    }
+}
+
+/// What a probe was asked to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbePlan {
+    /// The target in its canonical form, without credentials.
+    pub target: String,
+    /// How it is spoken to.
+    pub speak: Speak,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Deadline of each layer in milliseconds.
+    pub deadline_ms: u64,
+    /// Only this family (`-4`, `-6`); `None`: both.
+    #[serde(default)]
+    pub only: Option<Family>,
+    /// Media, mDNS and Origin too.
+    #[serde(default)]
+    pub deep: bool,
+    /// Limits too.
+    #[serde(default)]
+    pub intrusive: bool,
+    /// Whatever certificate it has (`-k`).
+    #[serde(default)]
+    pub insecure: bool,
+    /// Subprotocols that the user wants one of.
+    #[serde(default)]
+    pub subprotocols: Vec<String>,
+    /// `Origin` that the user sends.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// Proxy, without credentials.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Proxies that the environment names and that other programs would use: `http_proxy=...`, without credentials.
+    #[serde(default)]
+    pub proxies_of_environment: Vec<String>,
+    /// Whether the server's own log was read too (`--log`).
+    #[serde(default)]
+    pub log: bool,
+}
+
+/// How a target is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speak {
+    /// `HOST:PORT`: find out.
+    #[default]
+    Any,
+    /// Sidetone's framed protocol, or words to send.
+    Tcp,
+    /// The same in TLS.
+    Tls,
+    /// WebSocket.
+    Ws,
+    /// WebSocket in TLS.
+    Wss,
+    /// HTTP.
+    Http,
+    /// HTTP in TLS.
+    Https,
+    /// Datagrams.
+    Udp,
+    /// STUN binding.
+    Stun,
+    /// STUN binding and TURN allocation.
+    Turn,
+}
+
+impl Speak {
+    /// As in a URL; empty: find out.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Any => "",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Udp => "udp",
+            Self::Stun => "stun",
+            Self::Turn => "turn",
+        }
+    }
+
+    /// Whether TLS comes before the rest.
+    pub const fn secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss | Self::Https)
+    }
+
+    /// Whether it is a WebSocket.
+    pub const fn websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Whether it goes over UDP.
+    pub const fn datagrams(self) -> bool {
+        matches!(self, Self::Udp | Self::Stun | Self::Turn)
     }
 }

@@ -310,6 +310,7 @@ impl Raw {
         };
         let clients: Result<Vec<_>, String> = self.clients.into_iter().map(RawClient::plan).collect();
         Ok(Plan {
+            probe: None,
             title: if self.title.is_empty() { self.name.clone() } else { self.title },
             scenario: self.name,
             duration_ms: duration("duration", &self.duration)?,

@@ -1,11 +1,13 @@
 //! Dialling a server: from what a person typed to a connected socket.
 //!
-//! [`target`] reads the typed text (pure), [`resolve`] asks for its addresses, [`connect`] tries them: IPv6 and IPv4
+//! [`target`] reads the typed text (pure; [`typed`] is its grammar), [`resolve`] asks for its addresses, [`connect`] tries them: IPv6 and IPv4
 //! in turn, the next one as soon as one failed or after a quarter of a second (RFC 8305 in short).
 
 pub mod target;
+pub mod typed;
 
 pub use target::{Target, TargetError};
+pub use typed::Typed;
 
 use crate::event::Errno;
 use crate::net::errno::errno;

@@ -1,8 +1,8 @@
 //! What a person types to name a server. Pure.
 
+use super::typed::{Typed, redacted};
 use crate::event::Transport;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// Where the framed protocol listens unless told otherwise.
@@ -42,6 +42,12 @@ pub enum TargetError {
         target: String,
         /// The scheme without it.
         instead: &'static str,
+    },
+    /// A name and a password.
+    #[error("{target}: credentials in a target are not used here; leave out what stands before the @")]
+    Credentials {
+        /// As typed, without them.
+        target: String,
     },
     /// Another scheme.
     #[error("{target}: {scheme}:// is not spoken here; use tcp://, ws:// or http://")]
@@ -95,31 +101,28 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(typed: &str) -> Result<Self, TargetError> {
-        let typed = typed.trim();
-        let (scheme, rest) = scheme(typed)?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at(end);
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (host, port) = split_port(typed, authority)?;
-        let host = match (host, scheme) {
-            ("", Scheme::None) if port.is_some() => "localhost".to_owned(),
-            (host, _) => checked_host(typed, host)?,
-        };
-        let bare_path = matches!(rest, "" | "/");
+        let shown = redacted(typed);
+        let Typed { scheme, credentials, host, port, rest } = Typed::parse(typed)?;
+        let scheme = scheme_of(&shown, scheme)?;
+        if credentials.is_some() {
+            return Err(TargetError::Credentials { target: shown });
+        }
+        let host = if host.is_empty() { "localhost".to_owned() } else { host };
+        let bare_path = matches!(rest.as_str(), "" | "/");
         let websocket = match scheme {
             Scheme::Tcp => false,
             Scheme::WebSocket | Scheme::Http => true,
             Scheme::None => port == Some(WEBSOCKET_PORT) || !rest.is_empty(),
         };
         if !websocket && !bare_path {
-            return Err(TargetError::Path { target: typed.to_owned(), path: rest.to_owned() });
+            return Err(TargetError::Path { target: shown, path: rest });
         }
         let port = match (port, scheme) {
             (Some(port), _) => port,
             (None, Scheme::Tcp) => TCP_PORT,
             (None, Scheme::WebSocket) => WEBSOCKET_PORT,
             (None, Scheme::Http) => 80,
-            (None, Scheme::None) => return Err(TargetError::NoPort { target: typed.to_owned() }),
+            (None, Scheme::None) => return Err(TargetError::NoPort { target: shown }),
         };
         // A browser's link names a page, not the WebSocket.
         let path = if !websocket {
@@ -129,57 +132,25 @@ impl FromStr for Target {
         } else if rest.starts_with('?') {
             format!("{WEBSOCKET_PATH}{rest}")
         } else {
-            rest.to_owned()
+            rest
         };
         let transport = if websocket { Transport::WebSocket } else { Transport::Tcp };
         Ok(Self { transport, host, port, path })
     }
 }
 
-fn scheme(typed: &str) -> Result<(Scheme, &str), TargetError> {
-    let Some((scheme, rest)) = typed.split_once("://") else {
-        return Ok((Scheme::None, typed));
-    };
-    let tls = |instead| TargetError::Tls { target: typed.to_owned(), instead };
-    match scheme.to_ascii_lowercase().as_str() {
-        "tcp" => Ok((Scheme::Tcp, rest)),
-        "ws" => Ok((Scheme::WebSocket, rest)),
-        "http" => Ok((Scheme::Http, rest)),
-        "tls" => Err(tls("tcp")),
-        "wss" => Err(tls("ws")),
-        "https" => Err(tls("http")),
-        other => Err(TargetError::Scheme { target: typed.to_owned(), scheme: other.to_owned() }),
+fn scheme_of(shown: &str, scheme: Option<String>) -> Result<Scheme, TargetError> {
+    let tls = |instead| TargetError::Tls { target: shown.to_owned(), instead };
+    match scheme.as_deref() {
+        None => Ok(Scheme::None),
+        Some("tcp") => Ok(Scheme::Tcp),
+        Some("ws") => Ok(Scheme::WebSocket),
+        Some("http") => Ok(Scheme::Http),
+        Some("tls") => Err(tls("tcp")),
+        Some("wss") => Err(tls("ws")),
+        Some("https") => Err(tls("http")),
+        Some(other) => Err(TargetError::Scheme { target: shown.to_owned(), scheme: other.to_owned() }),
     }
-}
-
-/// Host (brackets kept) and port.
-fn split_port<'a>(typed: &str, authority: &'a str) -> Result<(&'a str, Option<u16>), TargetError> {
-    let colon = match authority.rfind(']') {
-        Some(bracket) => authority[bracket..].find(':').map(|at| bracket + at),
-        None => authority.find(':'),
-    };
-    let Some(colon) = colon else { return Ok((authority, None)) };
-    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
-    if port.contains(':') {
-        return Err(TargetError::Host { target: typed.to_owned(), host: authority.to_owned() });
-    }
-    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse() {
-        Ok(number @ 1..) if digits => Ok((host, Some(number))),
-        _ => Err(TargetError::Port { target: typed.to_owned(), port: port.to_owned() }),
-    }
-}
-
-fn checked_host(typed: &str, host: &str) -> Result<String, TargetError> {
-    let wrong = || TargetError::Host { target: typed.to_owned(), host: host.to_owned() };
-    if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').ok_or_else(wrong)?;
-        let address = inner.split('%').next().unwrap_or_default();
-        address.parse::<Ipv6Addr>().map_err(|_| wrong())?;
-        return Ok(inner.to_owned());
-    }
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if host.is_empty() || !host.chars().all(allowed) { Err(wrong()) } else { Ok(host.to_owned()) }
 }
 
 impl fmt::Display for Target {
@@ -246,7 +217,7 @@ mod tests {
             ("tcp://", "\"\" is no host"),
             ("tcp://:9", "\"\" is no host"),
             ("", "\"\" is no host"),
-            ("me@example.org:9", "\"me@example.org\" is no host"),
+            ("me@example.org:9", "***@example.org:9: credentials in a target are not used here"),
             ("two words:9", "\"two words\" is no host"),
             ("tcp://example.org/room", "tcp:// has no path; leave /room out"),
         ] {

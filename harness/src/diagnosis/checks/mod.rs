@@ -10,6 +10,7 @@ mod log;
 pub(super) mod media;
 pub(super) mod picture;
 pub(super) mod playback;
+pub(super) mod probe;
 mod process;
 mod resource;
 pub(super) mod room;

@@ -2,6 +2,7 @@
 //!
 //! * `process`: programs that are stopped, killed, crashed, or wait; `bind`: listeners that are missing;
 //! * `browser`: what keeps a page from its WebSocket, microphone, sound; `connect`: refusals; `resource`: descriptors, disk; `log`: claims that are not so;
+//! * `probe`: what a probe of a running server finds, with rules of its own;
 //! * `media`, `senders`, `playout`: sound and pictures lost in the server, never sent, or late.
 //!
 //! To add one: an entry in [`crate::cause`], a function here, a line in a table, a scenario or a saved evidence that proves it.
@@ -12,6 +13,7 @@ mod connect;
 mod log;
 mod media;
 mod playout;
+mod probe;
 mod process;
 mod resource;
 mod senders;
@@ -45,6 +47,10 @@ const AFTER: &[&[Rule]] = &[
 /// Applies every rule; marks the checks that are explained.
 pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
+    if view.evidence.plan.probe.is_some() {
+        one_each(view, checks, probe::FAMILIES, &mut findings);
+        return findings;
+    }
     one_each(view, checks, BEFORE, &mut findings);
     let open: Vec<Check> = unexplained(checks);
     for found in bind::find(view, &open) {

@@ -1,0 +1,6 @@
+//! Names.
+
+use super::Cause;
+
+/// Of the layer `dns`.
+pub const CAUSES: &[Cause] = &[];

@@ -1,0 +1,6 @@
+//! Sessions.
+
+use super::Cause;
+
+/// Of the layer `session`.
+pub const CAUSES: &[Cause] = &[];

@@ -1,0 +1,6 @@
+//! Clocks.
+
+use super::Cause;
+
+/// Of the layer `time`.
+pub const CAUSES: &[Cause] = &[];

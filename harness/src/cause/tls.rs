@@ -1,0 +1,6 @@
+//! TLS.
+
+use super::Cause;
+
+/// Of the layer `tls`.
+pub const CAUSES: &[Cause] = &[];

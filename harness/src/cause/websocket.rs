@@ -1,0 +1,6 @@
+//! WebSocket.
+
+use super::Cause;
+
+/// Of the layer `websocket`.
+pub const CAUSES: &[Cause] = &[];

@@ -1,0 +1,6 @@
+//! Handshake and certificates.
+
+use crate::diagnosis::checks::CheckDef;
+
+/// In this order.
+pub(super) const CHECKS: &[CheckDef] = &[];

@@ -1,0 +1,6 @@
+//! HTTP and WebSocket.
+
+use crate::diagnosis::checks::CheckDef;
+
+/// In this order.
+pub(super) const CHECKS: &[CheckDef] = &[];

@@ -1,0 +1,6 @@
+//! Behind the socket.
+
+use crate::diagnosis::rules::Rule;
+
+/// In this order.
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,6 @@
+//! Sidetone: hello, echo room, mDNS.
+
+use crate::diagnosis::rules::Rule;
+
+/// In this order.
+pub(super) const RULES: &[Rule] = &[];

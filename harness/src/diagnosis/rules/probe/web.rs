@@ -1,0 +1,6 @@
+//! HTTP and WebSocket.
+
+use crate::diagnosis::rules::Rule;
+
+/// In this order.
+pub(super) const RULES: &[Rule] = &[];

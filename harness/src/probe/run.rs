@@ -1,0 +1,236 @@
+//! One probe of one target, from the name up. What it decides is only what to look at next.
+
+use super::behind::{self, Depth};
+use super::open::{self, Connection, HTTP_1};
+use super::options::Options;
+use super::reach::{connect, exchange, identify, proxy, resolve, route};
+use super::talk::{advertised, echo, hello, stun};
+use super::tls;
+use super::watch::Watch;
+use super::web::{http, limits, origin, upgrade};
+use crate::evidence::probed::{How, Saw, Speaks, Step};
+use crate::evidence::{Observation, Speak};
+use futures_util::future::join_all;
+use std::net::SocketAddr;
+
+/// Most addresses of one name that are looked at.
+const MOST_ADDRESSES: usize = 8;
+
+/// Looks at a target, layer by layer; each step is an observation, in the order in which they began.
+pub async fn look(options: &Options) -> Vec<Observation> {
+    let watch = Watch::start(options.deadline);
+    let mut steps = Steps::default();
+    match &options.proxy {
+        Some(way) => through(options, way, watch, &mut steps).await,
+        None => directly(options, watch, &mut steps).await,
+    }
+    steps.into_observations()
+}
+
+#[derive(Default)]
+struct Steps {
+    steps: Vec<Step>,
+    notes: Vec<Observation>,
+}
+
+impl Steps {
+    fn into_observations(mut self) -> Vec<Observation> {
+        self.steps.sort_by_key(|step| step.began_us);
+        self.steps.into_iter().map(Observation::Probed).chain(self.notes).collect()
+    }
+}
+
+async fn directly(options: &Options, watch: Watch, steps: &mut Steps) {
+    let resolved = resolve::resolve(options, watch).await;
+    let mut addresses = match &resolved.saw {
+        Saw::Resolve(resolved) => resolved.order.clone(),
+        _ => Vec::new(),
+    };
+    steps.steps.push(resolved);
+    if addresses.len() > MOST_ADDRESSES {
+        steps.notes.push(Observation::NotObserved {
+            what: format!("{} further addresses of {}", addresses.len() - MOST_ADDRESSES, options.url.host),
+            why: format!("a probe looks at {MOST_ADDRESSES}"),
+            remedy: Some("give the address itself, or --resolve".to_owned()),
+        });
+        addresses.truncate(MOST_ADDRESSES);
+    }
+    let routes: Vec<_> = addresses.iter().map(|address| route::route(*address, watch)).collect();
+    let own = |step: &Step| matches!(&step.saw, Saw::Route(route) if route.this_machine == Some(true));
+    let here: Vec<SocketAddr> = routes.iter().filter(|step| own(step)).filter_map(|step| step.address).collect();
+    steps.steps.extend(routes);
+    if options.url.speak.datagrams() {
+        let looks = addresses.iter().map(|address| datagrams(*address, options, watch));
+        steps.steps.extend(join_all(looks).await);
+        return;
+    }
+    let before = if here.is_empty() || !options.behind { behind::Before::default() } else { behind::before() };
+    let connected = connect::connect_all(&addresses, watch).await;
+    let mut looks = Vec::new();
+    for (step, stream) in connected {
+        if let (Some(address), Some(stream)) = (step.address, stream) {
+            looks.push(async move { above(Box::new(stream), address, options, watch).await });
+        }
+        steps.steps.push(step);
+    }
+    let looked = join_all(looks).await;
+    steps.steps.extend(looked.into_iter().flatten());
+    if options.deep {
+        steps.steps.push(advertised::advertised(options, watch).await);
+    }
+    if options.behind && !here.is_empty() {
+        let wrong = steps.steps.iter().any(|step| step.saw.failure().is_some());
+        let depth = if wrong { Depth::Deep } else { Depth::Shallow };
+        // on a thread of its own: reading of a process that hangs in the kernel may hang too
+        let looking = tokio::task::spawn_blocking(move || behind::behind(&here, before, depth, watch));
+        if let Ok(Ok(step)) = tokio::time::timeout(options.deadline, looking).await {
+            steps.steps.push(step);
+        } else {
+            steps.notes.push(Observation::NotObserved {
+                what: "what is behind the socket".to_owned(),
+                why: format!("the system did not tell within {} ms", options.deadline.as_millis()),
+                remedy: None,
+            });
+        }
+    }
+}
+
+async fn through(options: &Options, way: &super::options::Proxy, watch: Watch, steps: &mut Steps) {
+    let (step, stream) = proxy::tunnel(options, way, watch).await;
+    steps.steps.push(step);
+    let Some(stream) = stream else { return };
+    // what is said of an address is then said of the proxy's
+    if let Ok(address) = stream.peer_addr() {
+        steps.steps.extend(above(Box::new(stream), address, options, watch).await);
+    }
+}
+
+async fn datagrams(address: SocketAddr, options: &Options, watch: Watch) -> Step {
+    match options.url.speak {
+        Speak::Stun => stun::stun(address, false, watch).await,
+        Speak::Turn => stun::stun(address, true, watch).await,
+        _ => exchange::on_datagrams(address, options, watch).await,
+    }
+}
+
+/// Everything above TCP on one connection.
+async fn above(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
+    if options.url.speak != Speak::Any {
+        let mut steps = Box::pin(speak(stream, address, options, watch)).await;
+        if unlike_what_was_asked(&steps) {
+            steps.push(identify::identify(address, options, watch).await);
+        }
+        return steps;
+    }
+    drop(stream);
+    let step = identify::identify(address, options, watch).await;
+    let speaks = match &step.saw {
+        Saw::Identify(identified) => identified.speaks,
+        _ => Speaks::Unknown,
+    };
+    let mut steps = vec![step];
+    let as_found = match speaks {
+        Speaks::Sidetone => Speak::Tcp,
+        Speaks::WebSocket => Speak::Ws,
+        Speaks::Http => Speak::Http,
+        Speaks::Tls => Speak::Tls,
+        Speaks::Greeting | Speaks::Silent | Speaks::Closes | Speaks::Unknown => return steps,
+    };
+    let options = Options { url: options.url.with(as_found), ..options.clone() };
+    if let Ok(stream) =
+        open::again(address, &Options { url: options.url.with(Speak::Tcp), ..options.clone() }, watch).await
+    {
+        steps.extend(Box::pin(speak(stream, address, &options, watch)).await);
+    }
+    steps
+}
+
+/// Whether the peer did not answer in the protocol it was spoken to in, so that one wants to know what it does speak.
+fn unlike_what_was_asked(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match &step.saw {
+        Saw::Tls(tls) => {
+            tls.failure.is_some() && tls.alert.is_none() && tls.old.as_ref().is_none_or(|old| old.version.is_none())
+        }
+        Saw::Upgrade(upgrade) => upgrade.answer.status.is_none(),
+        Saw::Http(http) => http.status.is_none() && http.hop == 0,
+        Saw::Hello(hello) => hello.failure.as_ref().is_some_and(|f| f.how != How::Said),
+        _ => false,
+    })
+}
+
+async fn speak(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut stream = stream;
+    if options.url.speak.secure() {
+        let alpn = if options.url.speak == Speak::Tls { &[][..] } else { HTTP_1 };
+        let (step, secured) = tls::handshake(stream, address, options, alpn, watch).await;
+        let Saw::Tls(seen) = &step.saw else { return vec![step] };
+        let go_on = open::may_go_on(seen, options);
+        let more = tls::second_looks(address, options, seen, watch).await;
+        steps.push(step);
+        steps.extend(more);
+        match secured.filter(|_| go_on) {
+            Some(secured) => stream = secured,
+            None => return steps,
+        }
+    }
+    match options.url.speak {
+        Speak::Tcp | Speak::Tls if options.send.is_some() || options.expect.is_some() => {
+            steps.push(exchange::on_stream(stream, address, options, watch).await);
+        }
+        Speak::Tcp | Speak::Tls => {
+            steps.push(hello::hello(stream, address, options, watch).await);
+            deeper(&mut steps, address, options, watch).await;
+        }
+        Speak::Ws | Speak::Wss => {
+            let (asked, upgraded) = upgrade::upgrade(stream, address, options, watch).await;
+            steps.extend(asked);
+            if let Some(socket) = upgraded {
+                let is_ours = socket.subprotocol.as_deref() == Some(sidetone::protocol::SUBPROTOCOL);
+                let (looked, greeted) = tokio::join!(socket.look(address, options, watch), async {
+                    match is_ours {
+                        true => Some(again_hello(address, options, watch).await),
+                        false => None,
+                    }
+                });
+                steps.extend(looked);
+                steps.extend(greeted);
+                deeper(&mut steps, address, options, watch).await;
+            }
+        }
+        Speak::Http | Speak::Https => steps.extend(http::get(stream, address, options, watch).await),
+        Speak::Any | Speak::Udp | Speak::Stun | Speak::Turn => {}
+    }
+    steps
+}
+
+async fn again_hello(address: SocketAddr, options: &Options, watch: Watch) -> Step {
+    match open::again(address, options, watch).await {
+        Ok(stream) => hello::hello(stream, address, options, watch).await,
+        Err(failure) => {
+            let saw = Saw::Hello(crate::evidence::probed::Hello { failure: Some(failure), ..Default::default() });
+            watch.begin().end(address, saw)
+        }
+    }
+}
+
+/// `--deep` and `--intrusive`, where the layers below are well.
+async fn deeper(steps: &mut Vec<Step>, address: SocketAddr, options: &Options, watch: Watch) {
+    let ours = steps.iter().any(|step| matches!(&step.saw, Saw::Hello(hello) if hello.answered));
+    if options.deep && ours {
+        steps.push(match open::again(address, options, watch).await {
+            Ok(stream) => echo::echo(stream, address, options, watch).await,
+            Err(failure) => {
+                let saw =
+                    Saw::Echo(crate::evidence::probed::EchoHeard { failure: Some(failure), ..Default::default() });
+                watch.begin().end(address, saw)
+            }
+        });
+    }
+    if options.deep && options.url.speak.websocket() {
+        steps.extend(origin::origins(address, options, watch).await);
+    }
+    if options.intrusive && options.url.speak.websocket() {
+        steps.push(limits::limits(address, options, watch).await);
+    }
+}

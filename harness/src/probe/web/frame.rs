@@ -1,0 +1,1 @@
+//! Frames of RFC 6455, section 5. PURE.
