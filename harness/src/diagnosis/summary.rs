@@ -1,7 +1,7 @@
 //! Verdict, expectation, gaps and recommendations: what the checks mean together.
 
 use super::probed::sentence;
-use super::view::{SERVER, View};
+use super::view::View;
 use crate::cause::by_code;
 use crate::evidence::{
     Asked, Check, ClientKind, ClientPlan, Evidence, Expectation, Finding, Horizon, NO_CAUSE, NotChecked, Observation,
