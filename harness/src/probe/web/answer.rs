@@ -321,7 +321,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_compressed_body_is_counted_and_never_unpacked() {
-        let answer = answered(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00").await;
+        let answer =
+            answered(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00").await;
         assert_eq!((answer.http.encoding.as_deref(), answer.http.body_bytes), (Some("gzip"), 4));
         assert!(answer.http.body.is_empty());
     }
@@ -365,7 +366,8 @@ mod tests {
         .await;
         assert_eq!(failed(&many), (How::TooMuch, "more than 100 headers"));
         let interim =
-            asked(|mut peer| async move { while peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {} }).await;
+            asked(|mut peer| async move { while peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {} })
+                .await;
         assert_eq!(failed(&interim), (How::TooMuch, "more than 20 interim answers (100 and so on)"));
     }
 

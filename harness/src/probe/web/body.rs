@@ -154,7 +154,10 @@ mod tests {
         assert_eq!(read(body(&length, b"ab"), b"cdef").await, (Some(true), "abcd".to_owned()));
         assert_eq!(read(body(&length, b"ab"), b"c").await, (Some(false), "abc".to_owned()));
         let chunked = [("transfer-encoding", "gzip, chunked")];
-        assert_eq!(read(body(&chunked, b"3\r\nab"), b"c\r\n1\r\nd\r\n0\r\n\r\n").await, (Some(true), "abcd".to_owned()));
+        assert_eq!(
+            read(body(&chunked, b"3\r\nab"), b"c\r\n1\r\nd\r\n0\r\n\r\n").await,
+            (Some(true), "abcd".to_owned())
+        );
         assert_eq!(read(body(&chunked, b"ff\r\nab"), b"c").await, (Some(false), "abc".to_owned()));
         assert_eq!(read(body(&chunked, b"nothing"), b"").await, (Some(false), String::new()));
         assert_eq!(read(body(&[], b"ab"), b"cd").await, (Some(true), "abcd".to_owned()));

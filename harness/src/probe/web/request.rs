@@ -44,9 +44,7 @@ impl Request {
     /// To a host, with the headers of the user.
     pub fn new(url: &str, host: String, path: &str, users: Arc<[(String, String)]>) -> Self {
         let request = Self { url: url.to_owned(), target: request_target(path), ours: Vec::new(), users };
-        request
-            .with("Host", host)
-            .with("User-Agent", concat!("sidetone-harness/", env!("CARGO_PKG_VERSION")))
+        request.with("Host", host).with("User-Agent", concat!("sidetone-harness/", env!("CARGO_PKG_VERSION")))
     }
 
     /// And a header of ours, unless the user gave one of that name; in the place of an earlier one of ours.
@@ -60,13 +58,6 @@ impl Request {
             Some((_, old)) => *old = value,
             None => self.ours.push((name, value)),
         }
-        self
-    }
-
-    /// Without a header of ours.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.ours.retain(|(ours, _)| *ours != name);
         self
     }
 
