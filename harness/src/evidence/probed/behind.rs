@@ -11,7 +11,7 @@ pub struct Behind {
     pub port: u16,
     /// Listening sockets whose address covers the target, or the port on other addresses.
     pub listeners: Vec<Listening>,
-    /// Other sockets with that local port: connections, TIME_WAIT. Kept: 20 at most.
+    /// Other sockets with that local port: connections, `TIME_WAIT`. Kept: 20 at most.
     pub others: Vec<Held>,
     /// How many others there are.
     pub others_count: u64,

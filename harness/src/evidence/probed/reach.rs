@@ -122,7 +122,7 @@ pub struct Identified {
     pub to_hello: Excerpt,
     /// How it answers an HTTP request with an upgrade.
     pub to_http: Excerpt,
-    /// How it answers a TLS ClientHello.
+    /// How it answers a TLS `ClientHello`.
     pub to_tls: Excerpt,
     /// What it does without an answer: `closes`, `resets`, `waits`.
     pub otherwise: String,
