@@ -7,7 +7,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::let_underscore_drop,
     reason = "a benchmark prints what a clock says, and keeps its servers"
 )]
 
@@ -105,15 +104,16 @@ impl Server {
     }
 }
 
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<h1>Hi</h1>\r\n";
+const WRONG: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
+const MISSING: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found";
+const NO: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 18\r\n\r\norigin not allowed";
+
 fn cases(authority: &Authority, stopped: &Server) -> Result<Vec<Case>, Failed> {
     let dead = TcpListener::bind("127.0.0.1:0")?.local_addr()?; // released at once
     let ws = |does| serve(does, None).map(|address| format!("ws://{address}/ws"));
     let wss = |does, tls| serve(does, tls).map(|address| format!("wss://{}:{}/ws", broken::NAME, address.port()));
-    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<h1>Hi</h1>\r\n";
-    const WRONG: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                         Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
-    const MISSING: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found";
-    const NO: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 18\r\n\r\norigin not allowed";
     let good = authority.config(2100)?;
     let expired = authority.config(2024)?;
     let tls_port = serve(Does::Answers(PAGE), Some(good))?;

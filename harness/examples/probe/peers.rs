@@ -79,11 +79,14 @@ pub(crate) fn find(name: &str, folder: Option<&Path>) -> Option<PathBuf> {
     places.map(|place| place.join(name)).find(|path| path.is_file())
 }
 
+/// The arguments for a URL, an origin and a file of authorities.
+type Arguments = fn(url: &str, origin: Option<&str>, ca: &str) -> Vec<String>;
+
 /// Another program, and its arguments for a URL.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
-    pub(crate) args: fn(url: &str, origin: Option<&str>, ca: &str) -> Vec<String>,
+    pub(crate) args: Arguments,
 }
 
 const PYTHON: &str = "
@@ -141,7 +144,7 @@ fn nc(url: &str, _: Option<&str>, _: &str) -> Vec<String> {
 pub(crate) fn peers(folder: Option<&Path>) -> Vec<Peer> {
     let bin = folder.map(|folder| folder.join("bin"));
     let venv = folder.map(|folder| folder.join("python/bin"));
-    let all: [(&'static str, Option<PathBuf>, fn(&str, Option<&str>, &str) -> Vec<String>); 4] = [
+    let all: [(&'static str, Option<PathBuf>, Arguments); 4] = [
         ("websocat", find("websocat", bin.as_deref()), websocat),
         ("curl", find("curl", None), curl),
         ("python", venv.and_then(|venv| find("python", Some(&venv))), python),

@@ -43,9 +43,9 @@ impl Reporter for Prometheus {
         for name in names {
             let help =
                 FAMILIES.iter().find(|(family, _)| *family == name).map_or("A figure of the probe.", |(_, help)| help);
-            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+            text.extend(["# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n"]);
             for (_, labels, value) in samples.iter().filter(|(family, ..)| family == name) {
-                text.push_str(&format!("{name}{labels} {value}\n"));
+                text.extend([name, labels, " ", &value.to_string(), "\n"]);
             }
         }
         text
