@@ -43,10 +43,10 @@ pub async fn advertised(options: &Options, watch: Watch) -> Step {
             return lap.end(None, Saw::Advertised(seen));
         }
     };
-    let addresses: Vec<IpAddr> = match &resolved.saw {
-        Saw::Resolve(resolved) => resolved.order.iter().map(SocketAddr::ip).collect(),
-        _ => Vec::new(),
-    };
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    if let Saw::Resolve(resolved) = &resolved.saw {
+        addresses.extend(resolved.order.iter().map(SocketAddr::ip));
+    }
     let scope = if let [only] = seen.interfaces.as_slice() { index(only) } else { None };
     let tried = of_target(&found, &options.url, &addresses, is_own)
         .flat_map(|found| sockets(found, scope).into_iter().map(|address| (found.instance.as_str(), address)))
@@ -91,7 +91,7 @@ fn sockets(found: &Found, scope: Option<u32>) -> Vec<SocketAddr> {
     let ports: Vec<u16> = [Some(found.port), found.websocket_port].into_iter().flatten().filter(|p| *p > 0).collect();
     let at = |ip: &IpAddr, port: u16| match ip {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(SocketAddrV6::new(*v6, port, 0, scope?).into()),
-        other => Some(SocketAddr::new(*other, port)),
+        IpAddr::V4(_) | IpAddr::V6(_) => Some(SocketAddr::new(*ip, port)),
     };
     found.addresses.iter().flat_map(|ip| ports.iter().filter_map(move |port| at(ip, *port))).collect()
 }

@@ -145,10 +145,13 @@ fn count(heard: &mut EchoHeard, arrivals: &[Arrival]) {
     let mut newest: Option<i64> = None;
     for arrival in arrivals {
         // the nearest number to the newest one that ends in these 16 bits
-        let number = newest.map_or(i64::from(arrival.sequence), |newest| {
-            let low = u16::try_from(newest.rem_euclid(1 << 16)).unwrap_or_default();
-            newest + i64::from(arrival.sequence.wrapping_sub(low).cast_signed())
-        });
+        let number = match newest {
+            None => i64::from(arrival.sequence),
+            Some(newest) => {
+                let low = u16::try_from(newest.rem_euclid(1 << 16)).unwrap_or_default();
+                newest + i64::from(arrival.sequence.wrapping_sub(low).cast_signed())
+            }
+        };
         heard.packets_reordered += u64::from(newest.is_some_and(|newest| number < newest));
         newest = newest.max(Some(number));
         numbers.push(number);

@@ -165,7 +165,7 @@ impl Talk {
         let sequence = u16::try_from(place).unwrap_or(u16::MAX);
         let frame = packet.frame(self.number, sequence, TICKS * u32::from(sequence)).encode();
         self.send(link, frame).await?;
-        if self.sent % HEARTBEAT == 0 {
+        if self.sent.is_multiple_of(HEARTBEAT) {
             let nonce = self.pings.len() as u64;
             self.pings.push(self.now());
             self.send(link, Message::Ping(Ping { nonce }).frame(self.number, 0).encode()).await?;

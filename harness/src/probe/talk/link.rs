@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header};
 
@@ -255,8 +256,17 @@ fn no_upgrade(error: WsError) -> Failure {
     match error {
         WsError::Io(error) => failure::of(&error),
         WsError::Http(answer) => Failure::new(How::Said, format!("the upgrade is answered with {}", answer.status())),
-        WsError::ConnectionClosed | WsError::AlreadyClosed => Failure::new(How::Closed, words),
-        _ => Failure::new(How::Malformed, words),
+        WsError::Protocol(ProtocolError::HandshakeIncomplete) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
+            Failure::new(How::Closed, words)
+        }
+        WsError::Protocol(_)
+        | WsError::Capacity(_)
+        | WsError::Tls(_)
+        | WsError::WriteBufferFull(_)
+        | WsError::Utf8(_)
+        | WsError::AttackAttempt
+        | WsError::Url(_)
+        | WsError::HttpFormat(_) => Failure::new(How::Malformed, words),
     }
 }
 
