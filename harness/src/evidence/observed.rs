@@ -251,6 +251,8 @@ pub enum Observation {
     Interrupted { reason: String },
     /// The harness's own share of the run.
     Overhead { observed_ms: u64, total_ms: u64 },
+    /// A figure over all rounds of a probe, in the unit of the figure.
+    Samples { figure: String, values: Vec<f64> },
     /// A step of a probe.
     Probed(probed::Step),
     /// A kind that only a later minor version knows.

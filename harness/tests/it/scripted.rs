@@ -90,9 +90,9 @@ fn certificate(tls: &Tls, authority: &Authority) -> (Vec<CertificateDer<'static>
     params.distinguished_name.push(DnType::CommonName, tls.names.first().map_or("nobody", String::as_str));
     let day = |days: i64| {
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(days * 24);
-        let at = at.to_zoned(jiff::tz::TimeZone::UTC);
-        let part = |n: i8| u8::try_from(n).unwrap();
-        rcgen::date_time_ymd(i32::from(at.year()), part(at.month()), part(at.day()))
+        let part = |format: &str| at.strftime(format).to_string().parse::<u16>().unwrap();
+        let small = |format: &str| u8::try_from(part(format)).unwrap();
+        rcgen::date_time_ymd(i32::from(part("%Y")), small("%m"), small("%d"))
     };
     params.not_before = day(tls.days[0]);
     params.not_after = day(tls.days[1]);

@@ -1,5 +1,7 @@
 //! TLS: the handshake with whatever certificate, the judgement of the certificate, the bytes of an old peer.
 
+pub mod files;
+
 use crate::evidence::probed::{Failure, How, Saw, Step, Tls};
 use crate::probe::open::Connection;
 use crate::probe::options::Options;
