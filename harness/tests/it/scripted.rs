@@ -191,6 +191,7 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
             "read-request" => key = read_request(&mut both)?,
             "read" => both.read_exact(&mut vec![0; usize::try_from(number(step, 1)).unwrap()])?,
             "read-frame" => drop(read_frame(&mut both)?),
+            "read-sidetone" => read_sidetone(&mut both)?,
             "pong" => {
                 let payload = read_frame(&mut both)?;
                 let mut frame = vec![0x8a, u8::try_from(payload.len()).unwrap()];
@@ -262,6 +263,14 @@ fn read_request(stream: &mut dyn Both) -> io::Result<String> {
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
     });
     Ok(key.unwrap_or_default())
+}
+
+/// Reads a frame of Sidetone's, of at most 64 KiB.
+fn read_sidetone(stream: &mut dyn Both) -> io::Result<()> {
+    let mut head = [0; 16];
+    stream.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([head[12], head[13], head[14], head[15]]);
+    stream.read_exact(&mut vec![0; usize::try_from(length).unwrap().min(1 << 16)])
 }
 
 /// Reads a masked frame of at most 64 KiB; gives its payload.

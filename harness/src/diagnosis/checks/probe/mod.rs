@@ -3,7 +3,7 @@
 
 mod behind;
 mod reach;
-mod talk;
+pub(in crate::diagnosis) mod talk;
 mod tls;
 mod web;
 
