@@ -1,4 +1,4 @@
-//! HTTP and the upgrade to WebSocket.
+//! HTTP: pages, and who may ask. What the answer to an upgrade can mean is in [`super::upgrade`].
 
 use super::Cause;
 use crate::evidence::FixKind::{ChangesState, Safe};
@@ -39,17 +39,18 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "http.forbidden",
         layer: Layer::Http,
-        title: "the server does not accept the page's origin",
-        explanation: "The browser asked for the WebSocket and the server answered 403: the page came from an \
-                      address that is not among the server's own names, and browsers say so in the Origin header. \
-                      That check keeps pages of strangers from using a visitor's browser to get into a call. It hits \
-                      an honest page when the server is reached by a name it does not know, for instance behind a \
-                      proxy or by an alias in DNS.",
-        settled_by: "The server's event http.origin_refused names the origin and the host that was asked for, and \
-                     the browser saw status 403 for the upgrade; clients that are no browsers send no Origin and join.",
+        title: "the server refuses who asks",
+        explanation: "The server understood the request and answered 401, 403 or 407: credentials are missing or \
+                      wrong, or the page came from an origin that is not among the server's own names. Browsers say \
+                      in the Origin header where a page is from, and the check keeps pages of strangers from using a \
+                      visitor's browser to get into a call. It hits an honest page when the server is reached by a \
+                      name it does not know, for instance behind a proxy or by an alias in DNS.",
+        settled_by: "The status, and the same upgrade with another Origin or without one; in a browser the server's \
+                     event http.origin_refused, which names the origin and the host that was asked for.",
         confounder: "http.blocked_by_browser_policy: no request reaches the server at all. A proxy that answers 403 \
                      itself leaves no event in the server's log.",
         fixes: &[
+            (Safe, "with 401 or 407, give credentials: in the URL, or in a header with -H"),
             (Safe, "open the page by a name or address of the server itself: its ready line shows them"),
             (ChangesState, "if the name is right, start the server with --allow-origin and that origin"),
         ],
