@@ -84,9 +84,10 @@ async fn shake(
     watch: Watch,
 ) -> (Step, Option<Connection>) {
     let lap = watch.begin();
-    let sent = match &hello.name {
-        ServerName::DnsName(name) if hello.sends_name => Some(name.as_ref().to_owned()),
-        _ => None,
+    let sent = if let (ServerName::DnsName(name), true) = (&hello.name, hello.sends_name) {
+        Some(name.as_ref().to_owned())
+    } else {
+        None
     };
     let offered = hello.alpn.iter().map(|name| (*name).to_owned()).collect();
     let mut tls = Tls { server_name: sent, offered, ..Tls::default() };
@@ -182,11 +183,9 @@ async fn speak(
 
 fn agreed(tls: &mut Tls, stream: &TlsStream<Recorder>) {
     let (_, connection) = stream.get_ref();
-    tls.version = connection.protocol_version().map(|version| match version {
-        ProtocolVersion::TLSv1_3 => "TLS 1.3".to_owned(),
-        ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
-        other => format!("{other:?}"),
-    });
+    // no other version was offered
+    let name = |version| if version == ProtocolVersion::TLSv1_3 { "TLS 1.3" } else { "TLS 1.2" };
+    tls.version = connection.protocol_version().map(|version| name(version).to_owned());
     tls.cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     tls.key_exchange = connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
     tls.protocol = connection.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());

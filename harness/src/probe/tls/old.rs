@@ -22,7 +22,7 @@ const SUITES: &[u16] = &[
     0x0016, 0x000a, 0xc011, 0x0005, 0x0004, 0x00ff,
 ];
 
-/// A ClientHello for TLS 1.0 to 1.2 as one record, with a server name or without.
+/// A `ClientHello` for TLS 1.0 to 1.2 as one record, with a server name or without.
 pub(super) fn client_hello(random: [u8; 32], server_name: Option<&str>) -> Vec<u8> {
     let mut extensions = Vec::new();
     if let Some(name) = server_name {
@@ -157,7 +157,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// ServerHello, Certificate and ServerHelloDone of a server that speaks TLS 1.0, each message in a record of its own.
+    /// `ServerHello`, Certificate and `ServerHelloDone` of a server that speaks TLS 1.0, each message in a record of its own.
     pub(in crate::probe::tls) fn answer_of_1999(der: &[u8]) -> Vec<u8> {
         let mut hello = vec![3, 1];
         hello.extend([9; 32]);

@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 const PATIENCE_FOR_A_DATE: Duration = Duration::from_secs(1);
 /// Most bytes of headers in which the peer's clock is looked for.
 const MOST_HEADERS: u64 = 16 * 1_024;
-/// Alerts of a server that likes nothing of a hello: handshake_failure, illegal_parameter, protocol_version,
-/// insufficient_security.
+/// Alerts of a server that likes nothing of a hello: `handshake_failure`, `illegal_parameter`,
+/// `protocol_version`, `insufficient_security`.
 const NO_AGREEMENT: [u8; 4] = [40, 47, 70, 71];
 
 /// What only more connections tell: the certificate without a server name, and what a peer that our library cannot speak

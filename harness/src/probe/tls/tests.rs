@@ -25,14 +25,15 @@ async fn look(address: SocketAddr, options: &Options, alpn: &[&str]) -> (Tls, Op
 
 async fn further(address: SocketAddr, options: &Options, first: &Tls) -> Vec<Tls> {
     let steps = second_looks(address, options, first, Watch::start(options.deadline)).await;
-    let tls = steps.into_iter().map(|step| match step.saw {
-        Saw::Tls(tls) => tls,
-        other => panic!("{other:?}"),
+    let tls = steps.into_iter().map(|step| {
+        let Saw::Tls(tls) = step.saw else { panic!("{step:?}") };
+        assert!(tls.second_look);
+        tls
     });
-    tls.inspect(|tls| assert!(tls.second_look)).collect()
+    tls.collect()
 }
 
-/// A server that answers each ClientHello with these bytes, and closes or hangs.
+/// A server that answers each `ClientHello` with these bytes, and closes or hangs.
 async fn scripted(answer: Vec<u8>, hangs: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

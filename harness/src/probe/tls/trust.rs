@@ -130,7 +130,7 @@ fn of_an_error(error: &Error, own: &CertificateDer<'_>, rest: &[CertificateDer<'
 
 fn told(error: &Error) -> String {
     let text = error.to_string();
-    text.strip_prefix("invalid peer certificate: ").map_or(text.clone(), str::to_owned)
+    text.strip_prefix("invalid peer certificate: ").unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -176,11 +176,11 @@ mod tests {
     #[test]
     fn an_authority_that_serves_itself_is_good_if_it_is_trusted() {
         let root = Signer::root_for("known", &["a.example"]);
-        let trust = problem(&[root.der.clone()], "a.example", &[&root]);
+        let trust = problem(std::slice::from_ref(&root.der), "a.example", &[&root]);
         assert!(trust.good, "{trust:?}");
-        let trust = problem(&[root.der.clone()], "b.example", &[&root]);
+        let trust = problem(std::slice::from_ref(&root.der), "b.example", &[&root]);
         assert_eq!(trust.problem, Some(TrustProblem::Name), "{trust:?}");
-        let stranger = problem(&[root.der.clone()], "a.example", &[]);
+        let stranger = problem(std::slice::from_ref(&root.der), "a.example", &[]);
         assert_eq!((stranger.problem, stranger.authorities.as_str()), (Some(TrustProblem::SelfSigned), "0 of ca.pem"));
     }
 

@@ -8,11 +8,10 @@ use rustls::{Error, InvalidMessage};
 use std::io;
 use std::time::Duration;
 
-/// Types of TLS records: change_cipher_spec, alert, handshake, application_data.
+/// Types of TLS records: `change_cipher_spec`, `alert`, `handshake`, `application_data`.
 const RECORDS: std::ops::RangeInclusive<u8> = 0x14..=0x17;
 
 /// Notes what an error of the handshake says, and what the peer's bytes say against it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library's list may grow; what is not named broke the protocol")]
 pub(super) fn note(tls: &mut Tls, error: &io::Error, seen: &Seen) {
     let known = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let told = match known {
