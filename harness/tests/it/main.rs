@@ -15,6 +15,7 @@ mod page_life;
 mod place;
 mod probe_cases;
 mod probes;
+mod probes_deep;
 mod sabotage;
 mod sample;
 mod scripted;

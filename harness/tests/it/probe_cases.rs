@@ -86,12 +86,20 @@ async fn wrong(name: &str, case: &Case, place: &Place, authority: &Authority) ->
     if cause != case.cause.as_deref() {
         faults.push(format!("the cause is {cause:?}, not {:?}", case.cause));
     }
-    faults.extend(case.says.iter().map(|part| fill(part)).filter(|part| !verdict.contains(part)).map(|part| {
-        format!("the verdict does not say {part:?}")
-    }));
-    faults.extend(case.shows.iter().map(|part| fill(part)).filter(|part| !flat.contains(part)).map(|part| {
-        format!("nothing shows {part:?}")
-    }));
+    faults.extend(
+        case.says
+            .iter()
+            .map(|part| fill(part))
+            .filter(|part| !verdict.contains(part))
+            .map(|part| format!("the verdict does not say {part:?}")),
+    );
+    faults.extend(
+        case.shows
+            .iter()
+            .map(|part| fill(part))
+            .filter(|part| !flat.contains(part))
+            .map(|part| format!("nothing shows {part:?}")),
+    );
     if ended.stdout.chars().chain(ended.stderr.chars()).any(|c| c.is_control() && c != '\n') {
         faults.push("control characters reach the terminal".to_owned());
     }

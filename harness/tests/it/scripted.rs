@@ -1,7 +1,7 @@
 //! Servers that do what a file says: the peers of probes. Plain threads, so that no runtime of a test matters.
 #![cfg(test)] // so that the lints know the helpers for test code
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub(crate) struct Tls {
     /// Valid from and until, in days from now.
     #[serde(default = "a_month")]
     pub(crate) days: [i64; 2],
-    /// `ca` (given to the probe as `{ca}`), `self`, `stranger`, `intermediate` (which is not sent).
+    /// `ca` (given to the probe as `{ca}`), `self`, `stranger`, `intermediate` (which is not sent; the certificate says where it can be had).
     #[serde(default = "by_ca")]
     pub(crate) signed_by: String,
     #[serde(default)]
@@ -90,9 +90,9 @@ fn certificate(tls: &Tls, authority: &Authority) -> (Vec<CertificateDer<'static>
     params.distinguished_name.push(DnType::CommonName, tls.names.first().map_or("nobody", String::as_str));
     let day = |days: i64| {
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(days * 24);
-        let at = at.to_zoned(jiff::tz::TimeZone::UTC);
-        let part = |n: i8| u8::try_from(n).unwrap();
-        rcgen::date_time_ymd(i32::from(at.year()), part(at.month()), part(at.day()))
+        let part = |format: &str| at.strftime(format).to_string().parse::<u16>().unwrap();
+        let small = |format: &str| u8::try_from(part(format)).unwrap();
+        rcgen::date_time_ymd(i32::from(part("%Y")), small("%m"), small("%d"))
     };
     params.not_before = day(tls.days[0]);
     params.not_after = day(tls.days[1]);
@@ -104,6 +104,11 @@ fn certificate(tls: &Tls, authority: &Authority) -> (Vec<CertificateDer<'static>
         "intermediate" => {
             let between = authority_params("an intermediate");
             let between_key = KeyPair::generate().unwrap();
+            // SEQUENCE { SEQUENCE { caIssuers, [6] "http://ca.example/i" } }, as public authorities write it (RFC 5280 4.2.2.1)
+            let access =
+                [&b"\x30\x21\x30\x1f\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x13"[..], b"http://ca.example/i"];
+            let access = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access.concat());
+            params.custom_extensions.push(access);
             params.signed_by(&key, &Issuer::new(between, between_key))
         }
         other => panic!("signed_by = {other:?} is not known"),
@@ -191,6 +196,7 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
             "read-request" => key = read_request(&mut both)?,
             "read" => both.read_exact(&mut vec![0; usize::try_from(number(step, 1)).unwrap()])?,
             "read-frame" => drop(read_frame(&mut both)?),
+            "read-sidetone" => read_sidetone(&mut both)?,
             "pong" => {
                 let payload = read_frame(&mut both)?;
                 let mut frame = vec![0x8a, u8::try_from(payload.len()).unwrap()];
@@ -262,6 +268,14 @@ fn read_request(stream: &mut dyn Both) -> io::Result<String> {
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
     });
     Ok(key.unwrap_or_default())
+}
+
+/// Reads a frame of Sidetone's, of at most 64 KiB.
+fn read_sidetone(stream: &mut dyn Both) -> io::Result<()> {
+    let mut head = [0; 16];
+    stream.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([head[12], head[13], head[14], head[15]]);
+    stream.read_exact(&mut vec![0; usize::try_from(length).unwrap().min(1 << 16)])
 }
 
 /// Reads a masked frame of at most 64 KiB; gives its payload.

@@ -19,7 +19,7 @@ pub use behind::{Behind, Filters, Firewall, Holding, Listening, Owner, Unseen};
 pub use reach::{
     Connected, Exchange, FamilyAnswer, Greeting, Identified, LookupError, NameSource, Proxied, Resolved, Route, Speaks,
 };
-pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn};
+pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn, Unfinished};
 pub use tls::{Alert, Certificate, OldPeer, Tls, Trust, TrustProblem};
 pub use web::{Close, Closed, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
 
@@ -283,7 +283,8 @@ impl Saw {
             Self::Advertised(it) => it.failure.as_ref(),
             Self::Stun(it) => it.failure.as_ref(),
             Self::Exchange(it) => it.failure.as_ref(),
-            Self::Identify(_) | Self::Behind(_) | Self::Later => None,
+            Self::Identify(it) => it.failure.as_ref(),
+            Self::Behind(_) | Self::Later => None,
         }
     }
 }

@@ -7,8 +7,7 @@
 
 mod alert;
 mod certificate;
-pub mod files;
-mod old;
+od old;
 mod peer;
 mod recorder;
 mod second;
@@ -20,6 +19,8 @@ mod trust;
 mod wrong;
 
 pub use second::second_looks;
+
+pub mod files;
 
 use crate::evidence::probed::{Failure, How, Saw, Step, Tls};
 use crate::probe::failure;
