@@ -267,6 +267,8 @@ fn what_is_odd_is_a_warning_and_what_our_own_machine_spoils_is_not_known() {
     assert_eq!(status(far), Status::Warn);
     let busy = EchoHeard { own_lateness_us: 60_000, concealed_fraction: Some(0.2), ..heard() };
     assert_eq!(status(busy), Status::Unknown);
+    let silent = EchoHeard { own_lateness_us: 60_000, level_heard_db: None, ..heard() };
+    assert_eq!(found(vec![Saw::Echo(silent)], "media.echo/").0, "media.silence", "that is not made by lateness");
     assert_eq!(status(EchoHeard { own_lateness_us: 60_000, ..heard() }), Status::Pass, "nothing is wrong");
 }
 
