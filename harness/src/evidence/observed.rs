@@ -127,6 +127,7 @@ pub struct ToneLevel {
 
 /// What the harness saw.
 #[expect(missing_docs, reason = "fields are named after what they hold; units are in their names")]
+#[expect(clippy::large_enum_variant, reason = "where there are steps of a probe, there is little else")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Observation {

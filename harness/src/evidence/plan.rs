@@ -196,6 +196,7 @@ impl Default for Limits {
 }
 
 /// What a probe was asked to look at.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbePlan {
     /// The target in its canonical form, without credentials.

@@ -2,7 +2,6 @@
 
 use super::Reporter;
 use crate::evidence::{Report, RunReport, Status};
-use std::fmt::Write as _;
 
 /// The text exposition format (version 0.0.4).
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +43,9 @@ impl Reporter for Prometheus {
         for name in names {
             let help =
                 FAMILIES.iter().find(|(family, _)| *family == name).map_or("A figure of the probe.", |(_, help)| help);
-            drop(writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge"));
+            text.extend(["# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n"]);
             for (_, labels, value) in samples.iter().filter(|(family, ..)| family == name) {
-                drop(writeln!(text, "{name}{labels} {value}"));
+                text.extend([name, labels, " ", &value.to_string(), "\n"]);
             }
         }
         text

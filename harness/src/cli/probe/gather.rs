@@ -185,10 +185,10 @@ type Given = Vec<(String, Option<u16>, IpAddr)>;
 
 /// Where a listener on a wildcard can be reached from this machine.
 fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+    match (ip.is_unspecified(), ip.is_ipv4()) {
+        (false, _) => ip,
+        (true, true) => std::net::Ipv4Addr::LOCALHOST.into(),
+        (true, false) => std::net::Ipv6Addr::LOCALHOST.into(),
     }
 }
 

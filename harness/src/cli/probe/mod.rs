@@ -34,6 +34,7 @@ session.hello stun.rtt echo.rtt echo.jitter echo.loss echo.concealed echo.mouth_
 /// What is wrong with that server: every layer of a target, and the cause.
 #[derive(Debug, Args)]
 #[command(after_help = TARGETS)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Probe {
     /// What to look at; several are shown side by side.
     #[arg(value_name = "TARGET")]
@@ -129,7 +130,7 @@ pub(super) struct Probe {
     /// Write a report to a place of its own; `-` is stdout; may be repeated.
     #[arg(long, value_name = "FORMAT=PATH", value_parser = parse_destination)]
     report: Vec<Destination>,
-    /// Write figures for node_exporter's textfile collector.
+    /// Write figures for `node_exporter`'s textfile collector.
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
     /// Write all that was observed; `diagnose FILE` reads it again. One target only.
@@ -161,7 +162,7 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(time) if time < Duration::from_millis(1) => Err("at least 1ms".to_owned()),
         Ok(time) if time > Duration::from_hours(1) => Err("at most 1h".to_owned()),
-        other => other.map_err(|error| error.to_string()),
+        other => other,
     }
 }
 
@@ -185,9 +186,10 @@ impl Probe {
     pub(super) fn run(&self) -> ExitCode {
         // one target needs one thread, and starts faster with it
         let single = self.targets.len() == 1 && self.target_files.is_empty() && self.compare.is_empty();
-        let mut builder = match single {
-            true => tokio::runtime::Builder::new_current_thread(),
-            false => tokio::runtime::Builder::new_multi_thread(),
+        let mut builder = if single {
+            tokio::runtime::Builder::new_current_thread()
+        } else {
+            tokio::runtime::Builder::new_multi_thread()
         };
         let runtime = match builder.worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,

@@ -173,9 +173,8 @@ async fn round(asked: &Probe, wanted: &Wanted, number: u32) -> Evidence {
 }
 
 fn read(path: &Path) -> Result<Log, String> {
-    let (folder, name) = match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
-        (Some(folder), Some(name)) => (folder, name),
-        _ => return Err(format!("{}: no file", path.display())),
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(format!("{}: no file", path.display()));
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     logs::read_log(folder, name, "server", "events")

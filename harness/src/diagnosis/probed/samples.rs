@@ -88,9 +88,9 @@ pub fn find(name: &str) -> Result<(&'static Figure, Statistic), Option<String>> 
         return Ok((figure, statistic));
     }
     let base = name.rsplit_once('.').filter(|(_, last)| Statistic::of(last).is_some()).map_or(name, |(base, _)| base);
-    let likeness = |figure: &&Figure| (strsim::jaro_winkler(figure.name, base) * 1e6) as u64;
-    let nearest = FIGURES.iter().max_by_key(likeness).filter(|figure| likeness(figure) > 800_000);
-    Err(nearest.map(|figure| figure.name.to_owned()))
+    let likeness = FIGURES.iter().map(|figure| (strsim::jaro_winkler(figure.name, base), figure.name));
+    let nearest = likeness.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(like, _)| *like > 0.8);
+    Err(nearest.map(|(_, name)| name.to_owned()))
 }
 
 /// What of several samples.

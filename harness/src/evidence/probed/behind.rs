@@ -2,7 +2,7 @@
 
 use crate::evidence::{Answer, Held, ProcessState};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What this machine knows of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,7 +11,7 @@ pub struct Behind {
     pub port: u16,
     /// Listening sockets whose address covers the target, or the port on other addresses.
     pub listeners: Vec<Listening>,
-    /// Other sockets with that local port: connections, TIME_WAIT. Kept: 20 at most.
+    /// Other sockets with that local port: connections, `TIME_WAIT`. Kept: 20 at most.
     pub others: Vec<Held>,
     /// How many others there are.
     pub others_count: u64,
@@ -42,6 +42,9 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Whether it takes connections to the target's address.
     pub covers: bool,
+    /// Whether an IPv6 socket leaves IPv4 alone (`IPV6_V6ONLY`); `None`: not readable, or IPv4.
+    #[serde(default)]
+    pub v6only: Option<bool>,
     /// Connections that wait for accept; `None`: not readable.
     pub waiting: Option<u64>,
     /// Most that may wait (the backlog); `None`: not readable.
@@ -52,6 +55,24 @@ pub struct Listening {
     pub namespace: Option<String>,
     /// Who has it; empty: nobody that we may see.
     pub owners: Vec<Owner>,
+}
+
+impl Listening {
+    /// Whether a listener on `address` takes connections to `target`, as the kernel decides it. A wildcard of IPv6 without a
+    /// known `IPV6_V6ONLY` counts for IPv4, as is the default of Linux.
+    pub fn takes(address: SocketAddr, v6only: Option<bool>, target: SocketAddr) -> bool {
+        if address.port() != target.port() {
+            return false;
+        }
+        let (own, wanted) = (address.ip().to_canonical(), target.ip().to_canonical());
+        own == wanted
+            || match (own, wanted) {
+                (IpAddr::V4(own), IpAddr::V4(_)) => own.is_unspecified(),
+                (IpAddr::V6(own), IpAddr::V6(_)) => own.is_unspecified(),
+                (IpAddr::V6(own), IpAddr::V4(_)) => own.is_unspecified() && v6only != Some(true),
+                (IpAddr::V4(_), IpAddr::V6(_)) => false,
+            }
+    }
 }
 
 /// A process that has a socket.
@@ -107,4 +128,20 @@ pub struct Unseen {
     pub why: String,
     /// How it could be.
     pub remedy: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_takes_what_its_address_and_family_cover() {
+        let takes =
+            |own: &str, only, target: &str| Listening::takes(own.parse().unwrap(), only, target.parse().unwrap());
+        assert!(takes("127.0.0.1:9", None, "127.0.0.1:9") && takes("0.0.0.0:9", None, "127.0.0.1:9"));
+        assert!(!takes("127.0.0.1:9", None, "127.0.0.2:9") && !takes("127.0.0.1:9", None, "127.0.0.1:8"));
+        assert!(takes("[::]:9", Some(false), "127.0.0.1:9") && !takes("[::]:9", Some(true), "127.0.0.1:9"));
+        assert!(takes("[::]:9", Some(true), "[::1]:9") && !takes("0.0.0.0:9", None, "[::1]:9"));
+        assert!(takes("[::ffff:127.0.0.1]:9", Some(false), "127.0.0.1:9"));
+    }
 }

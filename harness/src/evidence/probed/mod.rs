@@ -283,7 +283,8 @@ impl Saw {
             Self::Advertised(it) => it.failure.as_ref(),
             Self::Stun(it) => it.failure.as_ref(),
             Self::Exchange(it) => it.failure.as_ref(),
-            Self::Identify(_) | Self::Behind(_) | Self::Later => None,
+            Self::Identify(it) => it.failure.as_ref(),
+            Self::Behind(_) | Self::Later => None,
         }
     }
 }

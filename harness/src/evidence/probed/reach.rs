@@ -3,6 +3,7 @@
 use super::{Excerpt, Failure};
 use serde::{Deserialize, Serialize};
 use sidetone::event::Family;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Where the addresses of a name come from.
@@ -29,7 +30,7 @@ pub struct Resolved {
     pub host: String,
     /// Where the answer comes from.
     pub source: NameSource,
-    /// One a family that was asked for.
+    /// One a family that was asked for; the other one too, where `-4` or `-6` leaves no address.
     pub answers: Vec<FamilyAnswer>,
     /// What will be tried, families in turn (RFC 8305); those left out by `-4` or `-6` are not in here.
     pub order: Vec<SocketAddr>,
@@ -59,6 +60,15 @@ pub struct LookupError {
     pub number: i32,
     /// For instance `EAI_NONAME`; `timed out`.
     pub name: String,
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => f.write_str(&self.name),
+            number => write!(f, "{} ({number})", self.name),
+        }
+    }
 }
 
 /// The way to an address, by the kernel's routing table. No packet is sent.
@@ -122,10 +132,16 @@ pub struct Identified {
     pub to_hello: Excerpt,
     /// How it answers an HTTP request with an upgrade.
     pub to_http: Excerpt,
-    /// How it answers a TLS ClientHello.
+    /// How it answers a TLS `ClientHello`.
     pub to_tls: Excerpt,
     /// What it does without an answer: `closes`, `resets`, `waits`.
     pub otherwise: String,
+    /// What answers like that, where it is no protocol of the probe's: `Redis`, `HTTP/2`, ...; `None`: not known.
+    #[serde(default)]
+    pub answers_like: Option<String>,
+    /// Why it could not be asked: no further connection was completed.
+    #[serde(default)]
+    pub failure: Option<Failure>,
 }
 
 /// What speaks.
