@@ -2,6 +2,7 @@
 mod bad_input;
 mod browser;
 mod disk;
+mod echoing;
 mod evidence;
 mod fault_runs;
 mod faults;
