@@ -1,6 +1,7 @@
 //! Servers that do what a file says: the peers of probes. Plain threads, so that no runtime of a test matters.
 #![cfg(test)] // so that the lints know the helpers for test code
 
+use super::echoing;
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -197,6 +198,7 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
             "read" => both.read_exact(&mut vec![0; usize::try_from(number(step, 1)).unwrap()])?,
             "read-frame" => drop(read_frame(&mut both)?),
             "read-sidetone" => read_sidetone(&mut both)?,
+            "echo" => echoing::echo(&mut both, text(step, 1))?,
             "pong" => {
                 let payload = read_frame(&mut both)?;
                 let mut frame = vec![0x8a, u8::try_from(payload.len()).unwrap()];
