@@ -47,7 +47,7 @@ fn details(http: &Http) -> String {
     } else if !http.body.is_empty() {
         parts.push(format!("its body begins: {}", beginning(http)));
     }
-    parts.iter().map(|part| format!("; {part}")).collect()
+    if parts.is_empty() { String::new() } else { format!("; {}", parts.join("; ")) }
 }
 
 /// Why there is no answer, and what came instead.
@@ -105,24 +105,24 @@ pub(super) fn answer(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn well(http: &Http) -> String {
-    let mut told = status_line(http);
+    let mut told = vec![status_line(http)];
     if let Some(us) = http.first_byte_us {
-        told.push_str(&format!(", first byte after {}", milliseconds(us)));
+        told.push(format!("first byte after {}", milliseconds(us)));
     }
     if http.hop > 0 {
         let times = if http.hop == 1 { "one redirect".to_owned() } else { format!("{} redirects", http.hop) };
-        told.push_str(&format!(", after {times}, from {}", http.url));
+        told.push(format!("after {times}, from {}", http.url));
     }
     if !http.proxies.is_empty() {
-        told.push_str(&format!(", by way of {}", http.proxies.join(", ")));
+        told.push(format!("by way of {}", http.proxies.join(", ")));
     }
     if let Some(encoding) = &http.encoding {
-        told.push_str(&format!(", compressed unasked ({encoding}, {} bytes, not unpacked)", http.body_bytes));
+        told.push(format!("compressed unasked ({encoding}, {} bytes, not unpacked)", http.body_bytes));
     }
     if http.body_whole == Some(false) {
-        told.push_str(&format!(", {} bytes of its body came and not its end", http.body_bytes));
+        told.push(format!("{} bytes of its body came and not its end", http.body_bytes));
     }
-    told
+    told.join(", ")
 }
 
 /// An upgrade and, where there was one, its second try without a subprotocol.
@@ -181,20 +181,19 @@ pub(super) fn upgrade(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn upgraded(step: &Step, upgrade: &Upgrade, tried: &Tried<'_>) -> String {
-    let mut told = format!("101 in {}", milliseconds(step.took_us));
-    match &upgrade.subprotocol {
-        Some(chosen) => told.push_str(&format!(", subprotocol {chosen}")),
-        None => told.push_str(", no subprotocol"),
-    }
+    let mut told = vec![format!("101 in {}", milliseconds(step.took_us))];
+    told.push(match &upgrade.subprotocol {
+        Some(chosen) => format!("subprotocol {chosen}"),
+        None => "no subprotocol".to_owned(),
+    });
     if upgrade.second_try {
         let (_, _, first) = tried.first;
-        let offered = first.offered.join(", ");
-        told.push_str(&format!(" (with {offered} offered: {})", status_line(&first.answer)));
+        told.push(format!("where {} was offered: {}", first.offered.join(", "), status_line(&first.answer)));
     }
     if !upgrade.answer.proxies.is_empty() {
-        told.push_str(&format!(", by way of {}", upgrade.answer.proxies.join(", ")));
+        told.push(format!("by way of {}", upgrade.answer.proxies.join(", ")));
     }
-    told
+    told.join(", ")
 }
 
 pub(super) fn origin(view: &mut View<'_>) -> Vec<Check> {

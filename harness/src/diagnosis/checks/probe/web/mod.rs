@@ -31,12 +31,12 @@ pub(super) const CHECKS: &[CheckDef] = &[
     CheckDef { id: "websocket.limits", about: "messages of each size and kind are taken", run: socket::limits },
 ];
 
+/// A step with its line and what it saw.
+type Seen<'a, T> = (usize, &'a Step, &'a T);
+
 /// Steps of one kind, an address each, in the order in which the addresses were first seen.
-fn by_address<'a, T>(
-    view: &View<'a>,
-    pick: impl Fn(&'a Saw) -> Option<&'a T>,
-) -> Vec<(SocketAddr, Vec<(usize, &'a Step, &'a T)>)> {
-    let mut grouped: Vec<(SocketAddr, Vec<(usize, &'a Step, &'a T)>)> = Vec::new();
+fn by_address<'a, T>(view: &View<'a>, pick: impl Fn(&'a Saw) -> Option<&'a T>) -> Vec<(SocketAddr, Vec<Seen<'a, T>>)> {
+    let mut grouped: Vec<(SocketAddr, Vec<Seen<'a, T>>)> = Vec::new();
     for (line, (address, step, saw)) in view.steps(|step: &'a Step, saw| Some((step.address?, step, pick(saw)?))) {
         match grouped.iter_mut().find(|(known, _)| *known == address) {
             Some((_, steps)) => steps.push((line, step, saw)),

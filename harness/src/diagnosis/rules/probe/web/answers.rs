@@ -28,9 +28,8 @@ pub(super) fn of_http(http: &Http, scene: &Scene<'_>) -> Option<Told> {
     match (&http.failure, http.status) {
         (Some(_), Some(300..=399)) => Some(redirected(http, scene)),
         (Some(failure), None) if http.hop == 0 && failure.how == How::TooSlow => no_answer(failure, scene),
-        (Some(_), _) => None,
         (None, Some(status)) => refused(http, status, scene),
-        (None, None) => None,
+        (Some(_), _) | (None, None) => None,
     }
 }
 

@@ -93,10 +93,8 @@ fn of_failure(failure: &Failure, problem: Option<FrameProblem>) -> Option<Told> 
 /// What a server means that closes with a code.
 fn of_code(closed: &Closed) -> Option<Told> {
     let code = closed.code?;
-    let said = match closed.reason.is_empty() {
-        true => code.to_string(),
-        false => format!("{code} ({})", closed.reason.first_line(120)),
-    };
+    let said =
+        if closed.reason.is_empty() { code.to_string() } else { format!("{code} ({})", closed.reason.first_line(120)) };
     let fact = format!("closed the WebSocket with {said}");
     let told = |cause, summary: &str| {
         Some(Told::sure(cause, fact.clone(), format!("closes the WebSocket with {said}: {summary}")))
