@@ -1,8 +1,8 @@
 //! Checks of a probe, by layer: [`reach`], [`tls`], [`web`], [`talk`], [`behind`]. Each looks at the steps of its layer, one
 //! outcome a step; what a probe did not come to is skipped here with its reason.
 
-mod behind;
-mod reach;
+pub(in crate::diagnosis) mod behind;
+pub(in crate::diagnosis) mod reach;
 mod talk;
 mod tls;
 mod web;
