@@ -5,7 +5,7 @@ mod behind;
 mod reach;
 pub(in crate::diagnosis) mod talk;
 mod tls;
-mod web;
+pub(in crate::diagnosis) mod web;
 
 use super::CheckDef;
 use crate::diagnosis::probed::bounds;
