@@ -1,11 +1,13 @@
-//! HTTP and WebSocket: [`refusals`] are told by a status, [`forbidden`] by 401 and 403, [`handshake`] is a 101 that is none or an answer that does not come,
-//! [`closes`] by a close frame, [`frames`] by what is sent or not sent on the WebSocket.
+//! HTTP and WebSocket: [`refusals`] are told by a status, [`forbidden`] by 401 and 403; [`handshake`] is a 101 that is none, or
+//! an answer that does not come; [`closes`] are told by a close frame, [`frames`] by what is sent or not sent on the WebSocket.
 
 mod closes;
 mod forbidden;
 mod frames;
 mod handshake;
 mod refusals;
+#[cfg(test)]
+mod tests;
 
 use crate::diagnosis::rules::{Rule, hypothesis, refuted, unwell};
 use crate::diagnosis::summary::and;
@@ -106,11 +108,8 @@ fn upgrades<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Upgrade>>
 /// Answers that refuse: those to upgrades, and the last ones to plain requests.
 fn answers<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Http>> {
     let upgrades = upgrades(view, checks);
-    let upgrades = upgrades.into_iter().map(|case| Case {
-        address: case.address,
-        evidence: case.evidence,
-        saw: &case.saw.answer,
-    });
+    let upgrades =
+        upgrades.into_iter().map(|case| Case { address: case.address, evidence: case.evidence, saw: &case.saw.answer });
     let mut found: Vec<_> = upgrades.collect();
     let plain = cases(view, checks, "http.answer", |saw| match saw {
         Saw::Http(http) => Some(http),
