@@ -6,7 +6,7 @@ mod log;
 pub(in crate::diagnosis) mod reach;
 pub(in crate::diagnosis) mod talk;
 mod tls;
-mod web;
+pub(in crate::diagnosis) mod web;
 
 use super::CheckDef;
 use crate::diagnosis::probed::bounds;
