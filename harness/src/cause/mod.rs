@@ -1,6 +1,6 @@
 //! The catalogue of causes. PURE. Codes are an interface: never renamed, never reused.
 //!
-//! One file a layer: [`bind`], [`family`], [`dns`], [`process`], [`tcp`], [`tls`], [`http`], [`upgrade`],
+//! One file a layer: [`bind`], [`family`], [`dns`], [`process`], [`tcp`], [`tls`], [`http`],
 //! [`websocket`], [`session`], [`media`], [`resource`], [`time`], [`log`]; [`text`] lays an entry out for `explain`.
 //!
 //! To add one: an entry in its layer's file, a rule in [`crate::diagnosis::rules`] that finds it, evidence that proves the rule.
@@ -18,7 +18,6 @@ pub mod tcp;
 pub mod text;
 pub mod time;
 pub mod tls;
-pub mod upgrade;
 pub mod websocket;
 
 pub use text::render;
@@ -57,7 +56,6 @@ pub const CAUSES: &[&[Cause]] = &[
     tcp::CAUSES,
     tls::CAUSES,
     http::CAUSES,
-    upgrade::CAUSES,
     websocket::CAUSES,
     session::CAUSES,
     media::CAUSES,

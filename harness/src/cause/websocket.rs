@@ -10,103 +10,127 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "websocket.protocol_error",
         layer: Layer::Websocket,
-        title: "a frame breaks the protocol",
-        explanation: "A frame does not follow RFC 6455: a reserved bit without an extension, an unknown opcode, a \
-                      masked frame of a server, a length that may not be written so, or fragments out of order. \
-                      Every client ends such a connection with 1002. Code 1002 from the server means that it saw \
-                      such a frame of ours.",
-        settled_by: "The header of the offending frame, in hexadecimal, or a close frame with 1002.",
-        confounder: "A proxy that changes frames, or bytes of another protocol on the same connection: the same \
-                     without proxies tells.",
+        title: "a frame breaks the WebSocket protocol",
+        explanation: "One side sent bytes that are no frame of RFC 6455, and the other has to end the connection: a \
+                      server that masks its frames, a reserved bit without an extension, an opcode that does not \
+                      exist, a continuation of nothing. Mostly one writer wrote into the message of another, an \
+                      extension was used that was not agreed, or something that does not speak WebSocket wrote to the \
+                      connection.",
+        settled_by: "The header of the offending frame, byte by byte, or the close code 1002 of the side that \
+                     refuses.",
+        confounder: "A proxy that changes bytes on the way: asked directly the server is right. \
+                     websocket.compression_mismatch: a reserved bit after permessage-deflate was agreed.",
         fixes: &[
-            (
-                Safe,
-                "look at the header of the frame: its first byte has the reserved bits and the opcode, its second the mask",
-            ),
-            (Safe, "connect without proxies, and without extensions such as permessage-deflate"),
-            (ChangesState, "update the server's WebSocket library"),
+            (Safe, "look at the header of the frame in the report: RFC 6455 5.2 draws it"),
+            (Safe, "ask the server on its own machine, past every proxy"),
+            (ChangesState, "go back to the version of the server or proxy before the change"),
         ],
-        later: &[(Medium, "run the Autobahn test suite against the server")],
+        later: &[
+            (Short, "let one task alone write to a connection"),
+            (Medium, "run the Autobahn test suite against the server for each release"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.bad_utf8",
         layer: Layer::Websocket,
         title: "a text message is not UTF-8",
-        explanation: "Text messages and the reasons of close frames must be UTF-8, and every side must end a \
-                      connection where they are not. Mostly binary data, or text in an older encoding, was sent as a \
-                      text message. Code 1007 from the server means that it saw that in a message of ours.",
-        settled_by: "The bytes of the message are not UTF-8, or the server closes with 1007.",
-        confounder: "websocket.protocol_error: the frame itself is wrong, not what it carries.",
+        explanation: "Text messages and close reasons are UTF-8 by definition, and a receiver has to end the \
+                      connection with 1007 when one is not. The sender put binary data into a text message, cut a text \
+                      in the middle of a character, or uses another encoding. It shows only with the letters that need \
+                      more than one byte.",
+        settled_by: "The bytes of the message, or the close code 1007 of the side that refuses.",
+        confounder: "websocket.wrong_message_type: binary data that was sent as text on purpose; the receiver expects \
+                     the other kind.",
         fixes: &[
-            (Safe, "look at the first bytes of the message for what it really is"),
-            (ChangesState, "send data that is no text as binary messages"),
+            (Safe, "look at the bytes at the place where the text ends or breaks"),
+            (ChangesState, "send binary data in binary messages, and cut text only between characters"),
         ],
-        later: &[(Medium, "encode text at one place, and test it with other letters than ASCII")],
+        later: &[
+            (Short, "test with letters of two, three and four bytes at every place where text is cut"),
+            (Medium, "let the type of the API that sends text guarantee UTF-8"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.message_too_big",
         layer: Layer::Websocket,
-        title: "a message is larger than the server takes",
-        explanation: "The server closed with 1009 because a message was larger than its limit. Limits protect its \
-                      memory and are mostly a power of two. A proxy may have a smaller one than the server.",
-        settled_by: "A close frame with 1009 after a message; --intrusive finds the limit.",
-        confounder: "websocket.policy_violation: the server refuses for another rule, with 1008.",
+        title: "a message is larger than its receiver takes",
+        explanation: "Every receiver has a largest message, and ends the connection with 1009 above it; what no \
+                      receiver takes at all is a frame that announces more bytes than anybody has. A client sends \
+                      something that has grown over the limit, a proxy in between has a smaller limit than the server, \
+                      or a length was written wrongly.",
+        settled_by: "The close code 1009, or the announced length; --intrusive finds the limit by bisection.",
+        confounder: "websocket.protocol_error: bytes that are no frame look like an absurd length. What comes after \
+                     them tells.",
         fixes: &[
-            (Safe, "find the limit with --intrusive, and keep messages below it"),
-            (ChangesState, "raise the limit of the server or the proxy"),
+            (Safe, "find the limit: sidetone-harness probe --intrusive, once past the proxy and once through it"),
+            (ChangesState, "send smaller messages, or raise the limit of whoever says 1009"),
         ],
-        later: &[(Medium, "split what is large into messages with a known bound")],
+        later: &[
+            (Short, "tell clients the limit in the first message"),
+            (Medium, "keep the limits of proxy and server in one place"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.policy_violation",
         layer: Layer::Websocket,
-        title: "a rule of the server forbids it",
-        explanation: "The server ended the connection with 1008: what was asked or sent is against a rule of its \
-                      own. Wanted credentials that did not come, a message before the first one that is due, or too \
-                      many messages are such rules. The code says no more than that; the reason beside it may.",
-        settled_by: "A close frame with 1008.",
-        confounder: "http.forbidden: the refusal came already as an answer to the upgrade.",
+        title: "the server closes because of a rule of its own",
+        explanation: "The server closed with 1008: the client did something that the server's own rules forbid and \
+                      that no other code describes. It did not say who it is, said so too late, sent too much, or is \
+                      not allowed there. The reason in the close frame says which, if the server gives one.",
+        settled_by: "The close code 1008 with its reason.",
+        confounder: "http.forbidden: the refusal comes before the upgrade, as a status.",
         fixes: &[
-            (Safe, "read the reason of the close frame, and the server's log for that moment"),
-            (Safe, "send the credentials or the first message that the server expects"),
+            (Safe, "read the reason in the close frame, and the server's log at that time"),
+            (ChangesState, "do what the rule asks for: credentials, a first message in time, fewer messages"),
         ],
-        later: &[(Medium, "let the server say in the reason which rule it was")],
+        later: &[
+            (Short, "let the server name the rule in the reason"),
+            (Medium, "write the rules down where the protocol of the application is"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.server_error",
         layer: Layer::Websocket,
-        title: "the server met an error of its own",
-        explanation: "The server ended the connection with 1011: something unexpected happened on its side. Mostly a \
-                      handler failed or panicked and the library closed for it. The client can do nothing about \
-                      that.",
-        settled_by: "A close frame with 1011; the server's log has the error or the panic.",
-        confounder: "websocket.restarting_or_overloaded: the server closes on purpose, with 1012 or 1013.",
+        title: "the server closes because of an error of its own",
+        explanation: "The server closed with 1011: something in it failed that is not the client's fault, an exception \
+                      or a backend that is gone. A new connection may work, or fail in the same way. The server's log \
+                      has the error itself.",
+        settled_by: "The close code 1011 with its reason, and an error or a panic in the server's log at that time.",
+        confounder: "http.upstream_failed: code 1014, or a status before the upgrade, where a proxy cannot reach the \
+                     server.",
         fixes: &[
-            (Safe, "read the server's log for that moment (--log FILE)"),
-            (ChangesState, "correct the handler that failed"),
+            (Safe, "read the server's log at that time: --log FILE reads it with the probe"),
+            (Safe, "try again: does it fail each time, or now and then"),
+            (ChangesState, "start the server again, or go back to the version before"),
         ],
-        later: &[(Medium, "count such closes, and be told when there are any")],
+        later: &[
+            (Short, "alert on closes with 1011"),
+            (Medium, "put an identifier into the reason that leads to the line in the log"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.restarting_or_overloaded",
         layer: Layer::Websocket,
-        title: "the server restarts or has too much to do",
-        explanation: "The server ended the connection with 1012, because it restarts, or 1013, because it has too \
-                      much to do. Both mean: come back later. Clients that all come back at once make the next one.",
-        settled_by: "A close frame with 1012 or 1013.",
-        confounder: "websocket.server_error: 1011 is an error and no intention.",
+        title: "the server asks to come back later",
+        explanation: "The server closed with 1012, because it is being restarted, or with 1013, because it has too \
+                      much to do. Both mean that the client is welcome later. Clients that come back all at once make \
+                      it worse.",
+        settled_by: "The close code 1012 or 1013.",
+        confounder: "websocket.server_error: the server did not mean to close. Its log and the start of its process \
+                     tell.",
         fixes: &[
-            (Safe, "wait some seconds and try again"),
-            (Safe, "look whether the server is being deployed, or is out of some resource"),
+            (Safe, "try again in a minute, and wait for it: sidetone-harness probe --until healthy"),
+            (Safe, "look at load, memory and the number of connections of the server"),
+            (ChangesState, "add capacity, or let some clients leave, if it stays overloaded"),
         ],
         later: &[
-            (Short, "let clients wait longer after each failure, with some chance in it"),
-            (Medium, "restart servers one after the other"),
+            (Short, "let clients wait longer after each failure, by a random share"),
+            (Medium, "drain connections one after the other before a restart"),
         ],
         scenario: "",
     },
@@ -114,100 +138,121 @@ pub const CAUSES: &[Cause] = &[
         code: "websocket.closed_without_frame",
         layer: Layer::Websocket,
         title: "the connection ends without a close frame",
-        explanation: "The TCP connection of the WebSocket ended by FIN or RST and no close frame came before; \
-                      browsers call it 1006. The server's program died or dropped the connection, or a proxy cut it, \
-                      for instance when it had been idle. Nothing tells the client why.",
-        settled_by: "The stream ends, or is reset, after the upgrade and without a frame of opcode 8.",
-        confounder: "tcp.reset_after_accept and tcp.closed_early end before any answer. A process that died is told \
-                     by its exit, or by its id before and after.",
+        explanation: "The TCP connection ended while the WebSocket was open, and nobody said why: clients see code \
+                      1006. The server ended or crashed, a proxy closed a connection that was idle for too long, or \
+                      the server closes sockets without the closing handshake. What was on its way is lost.",
+        settled_by: "FIN or RST without a close frame before it.",
+        confounder: "A process that died: it no longer answers and its process id has changed. tcp.closed_early and \
+                     tcp.reset_after_accept: nothing at all had been said before.",
         fixes: &[
-            (Safe, "look whether the server's process is still the same, and at the end of its log"),
-            (Safe, "connect without proxies: if it stays then, a proxy's time-out cuts it"),
-            (ChangesState, "let the server send pings more often than the shortest time-out on the way"),
+            (Safe, "read the server's log at that time: did it end, or close the connection, and why"),
+            (Safe, "ask the server on its own machine, past the proxy: if it stays open there, the proxy closes it"),
+            (ChangesState, "raise the proxy's time-out for idle connections above the heartbeat"),
         ],
-        later: &[(Medium, "let the server end every connection with a close frame and a code")],
+        later: &[
+            (Short, "let the server send a close frame with a reason before it closes"),
+            (Medium, "send pings more often than the shortest time-out on the way"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.no_pong",
         layer: Layer::Websocket,
-        title: "pings are not answered",
-        explanation: "The WebSocket was upgraded and a ping stays without its pong. RFC 6455 demands an answer as \
-                      soon as possible, and libraries give it while they read. A server that does not read, because \
-                      it waits for something else, does not answer.",
-        settled_by: "No pong comes within the deadline while the connection stays open.",
-        confounder: "process.stopped: then nothing comes at all, and the state of the process is T.",
+        title: "a ping of the WebSocket is not answered",
+        explanation: "A ping has to be answered by a pong at once, by the library, without help of the application. \
+                      The server does not: its task that reads is blocked or was never started, the library leaves \
+                      pongs to the application, or the process is stopped. Clients that watch the connection by pings \
+                      drop it again and again.",
+        settled_by: "No pong with the ping's payload within the deadline, while other data flows on the connection or \
+                     the server answers otherwise.",
+        confounder: "process.stopped: nothing flows at all. The state of the process tells.",
         fixes: &[
-            (Safe, "look whether other messages are answered: if so, the library is not told to answer pings"),
-            (Safe, "look what the server's threads wait for"),
-            (ChangesState, "let the server read all the time, also while it waits for something else"),
+            (Safe, "look at the process behind the port: run the probe on that machine"),
+            (Safe, "see whether the server reads from the connection while it waits for something else"),
+            (ChangesState, "start the server again if it answers nobody"),
         ],
-        later: &[(Medium, "let the server measure how long its handlers keep it from reading")],
+        later: &[
+            (Short, "read from each connection in a task of its own that never waits for the application"),
+            (Medium, "watch the server by pings of the WebSocket from outside"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.flooded",
         layer: Layer::Websocket,
-        title: "the server floods its clients",
-        explanation: "The server sends more frames or bytes than anybody asked for, pings or messages, faster than a \
-                      client wants to work on them. A loop without a pause, or a broadcast meant for somebody else, \
-                      makes it. A client that answers each ping is kept busy with nothing else.",
-        settled_by: "More than 1000 frames or 4 MiB come before anything was asked.",
+        title: "the server sends far more than anybody asked for",
+        explanation: "Pings or messages come in a flood that nobody asked for. A timer without a pause, a loop that \
+                      sends its own echo, or a backlog that is replayed to every newcomer does it, and so does \
+                      somebody who wants to tie up clients. A client that answers each ping doubles the traffic.",
+        settled_by: "More frames or bytes within the first moments than any use of the connection needs, each of them \
+                     in order by itself.",
         confounder: "websocket.protocol_error: the frames themselves are wrong.",
         fixes: &[
-            (Safe, "look at what comes: pings alone, or messages and what they say"),
-            (ChangesState, "correct the server's timer or loop that sends them"),
+            (Safe, "see what the frames are: pings, or messages with the same beginning"),
+            (ChangesState, "end the connection, and limit what the server sends for each connection"),
         ],
-        later: &[(Medium, "bound how much the server sends to one client in a second")],
+        later: &[
+            (Short, "give each connection a limit of frames a second in both directions"),
+            (Medium, "alert on frames sent for each connection"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.fragmentation_unsupported",
         layer: Layer::Websocket,
-        title: "messages in fragments are not taken",
-        explanation: "The server takes a message in one frame and ends the connection for the same message in two. \
-                      RFC 6455 lets every sender, and every proxy, split messages. Clients that stream, and some \
-                      libraries with large messages, do so.",
-        settled_by: "One message is taken whole and not in two fragments (--intrusive).",
-        confounder: "websocket.message_too_big: the size decides, and not the fragments.",
+        title: "the server takes no message in fragments",
+        explanation: "A message may come in several frames, and every receiver has to put it together again. This \
+                      server takes a message in one frame and closes when the same message comes in two. It works \
+                      until a client or a proxy in between cuts a large message.",
+        settled_by: "The same message passes in one frame and not in two.",
+        confounder: "websocket.message_too_big: a large message is refused whole, too.",
         fixes: &[
-            (Safe, "let the client send each message in one frame"),
-            (ChangesState, "update the server's WebSocket library, or let it put fragments together"),
+            (Safe, "let clients send each message in one frame"),
+            (ChangesState, "use a library that puts fragments together, or update it"),
         ],
-        later: &[(Medium, "run the Autobahn test suite against the server")],
+        later: &[
+            (Short, "test with messages in two and three fragments, with a ping between them"),
+            (Medium, "run the Autobahn test suite against the server for each release"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.wrong_message_type",
         layer: Layer::Websocket,
-        title: "a message has a type that the server does not take",
-        explanation: "The server ended the connection with 1003: it does not take messages of that type. The opcode \
-                      of a message says whether it is text or binary, whatever its bytes are. Sidetone's frames are \
-                      binary messages.",
-        settled_by: "A close frame with 1003 after a message.",
-        confounder: "websocket.bad_utf8: the type was right, and the bytes were not.",
-        fixes: &[(
-            Safe,
-            "send the message with the other type: the probe sends what is valid UTF-8 as text, anything else as binary",
-        )],
-        later: &[(Medium, "let the server say in the reason which type it takes")],
+        title: "text was sent where binary is expected, or the other way round",
+        explanation: "The server closed with 1003: it does not take that kind of message. Text and binary are \
+                      different kinds, and many servers take only one of them; a client that sends JSON as binary, or \
+                      a frame of its protocol as text, is refused although each byte is right.",
+        settled_by: "The close code 1003, and --intrusive shows which kind the server takes.",
+        confounder: "websocket.policy_violation: the kind is right and the content is not allowed.",
+        fixes: &[
+            (Safe, "find out which kind it takes: sidetone-harness probe --intrusive"),
+            (ChangesState, "send the other kind of message"),
+        ],
+        later: &[
+            (Short, "write down which kind each message of the protocol is"),
+            (Medium, "let the server name the kind it expects in the reason of its close frame"),
+        ],
         scenario: "",
     },
     Cause {
         code: "websocket.close_handshake_hung",
         layer: Layer::Websocket,
-        title: "the close is not answered",
-        explanation: "The client said that it wants to close, and the server neither answered with a close frame nor \
-                      closed the connection. The connection then stays on both sides until a time-out. A server that \
-                      does not read any more, or whose handler waits, does that.",
-        settled_by: "A close frame was sent, none comes within the deadline, and the connection is still there.",
-        confounder: "websocket.closed_without_frame: the connection ends, only the frame is missing. \
-                     process.stopped: nothing was answered before either.",
+        title: "the WebSocket does not end when it is closed",
+        explanation: "The client said that it is done and the server does not answer with a close frame, or answers \
+                      and keeps the connection open. Such connections stay in the server until a time-out ends them, \
+                      take descriptors and places, and slow down every restart. Nobody notices until there are many.",
+        settled_by: "The close frame was sent, no answer came or the connection stayed open, while the server \
+                     answered before.",
+        confounder: "process.stopped: nothing was answered before either.",
         fixes: &[
-            (Safe, "let clients close the connection themselves some seconds after their close frame"),
-            (ChangesState, "let the server read, and answer close frames, until the connection has ended"),
+            (Safe, "count the connections of the server that have no client any more: ss -tn on both sides"),
+            (ChangesState, "answer the close frame in the task that reads, and close the socket after it"),
         ],
-        later: &[(Medium, "count connections that wait for their close, and be told when they pile up")],
+        later: &[
+            (Short, "end a connection by a time-out after the close frame was sent or received"),
+            (Medium, "alert on connections without participants"),
+        ],
         scenario: "",
     },
 ];

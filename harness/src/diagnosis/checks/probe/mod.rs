@@ -1,9 +1,9 @@
 //! Checks of a probe, by layer: [`reach`], [`tls`], [`web`], [`talk`], [`behind`], [`log`]. Each looks at the steps of its layer, one
 //! outcome a step; what a probe did not come to is skipped here with its reason.
 
-mod behind;
+pub(in crate::diagnosis) mod behind;
 mod log;
-mod reach;
+pub(in crate::diagnosis) mod reach;
 pub(in crate::diagnosis) mod talk;
 mod tls;
 pub(in crate::diagnosis) mod web;

@@ -1,7 +1,7 @@
 //! Causes that a probe finds: [`behind`] the socket first (what a process does explains what its socket does not), then what its [`log`] says, then from the
 //! name up: [`reach`], [`tls`], [`web`], [`talk`].
 
-mod behind;
+pub(in crate::diagnosis::rules) mod behind;
 mod log;
 mod reach;
 mod talk;

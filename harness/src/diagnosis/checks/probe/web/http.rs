@@ -1,236 +1,150 @@
-//! Answers, upgrades, origins.
+//! Answers of HTTP, and whose pages may open a WebSocket.
 
-use super::{by_address, is_own, milliseconds};
-use crate::diagnosis::view::{View, draft};
-use crate::evidence::probed::{Failure, How, Http, OriginTried, Saw, Step, Upgrade};
-use crate::evidence::{Check, Layer, Side};
+use super::{by_address, milliseconds, particulars, status_line, words};
+use crate::diagnosis::view::{Draft, View, draft};
+use crate::evidence::probed::{Excerpt, How, Http, OriginTried, Saw};
+use crate::evidence::{Check, EvidenceId, Layer, ProbePlan, Side, Speak, Status};
 
-/// Headers that tell something of a refusal.
-const TELLING: &[&str] = &[
-    "server",
-    "location",
-    "upgrade",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "www-authenticate",
-    "retry-after",
-    "via",
-    "x-cache",
-    "cf-ray",
-    "content-type",
-];
-
-/// `404 Not Found`.
-pub(in crate::diagnosis) fn status_line(http: &Http) -> String {
-    let status = http.status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
-    format!("{status} {}", http.reason.first_line(60)).trim_end().to_owned()
-}
-
-/// How a body begins, on one line.
-fn beginning(http: &Http) -> String {
-    let flat: Vec<_> = http.body.as_str().split_whitespace().collect();
-    let flat = flat.join(" ");
-    let cut: String = flat.chars().take(160).collect();
-    if cut.len() < flat.len() { format!("{cut}...") } else { cut }
-}
-
-/// What an answer says besides its status: headers that matter, and how its body begins.
-fn details(http: &Http) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for (name, value) in &http.headers {
-        if TELLING.iter().any(|telling| name.eq_ignore_ascii_case(telling)) {
-            parts.push(format!("{name}: {}", value.first_line(100)));
-        }
-    }
-    if let Some(encoding) = &http.encoding {
-        parts.push(format!("{} bytes of a body in {encoding}, not unpacked", http.body_bytes));
-    } else if !http.body.is_empty() {
-        parts.push(format!("its body begins: {}", beginning(http)));
-    }
-    if parts.is_empty() { String::new() } else { format!("; {}", parts.join("; ")) }
-}
-
-/// Why there is no answer, and what came instead.
-pub(in crate::diagnosis) fn no_answer(failure: &Failure) -> String {
-    let words = match failure.how {
-        How::TimedOut => format!("the request was sent, {failure}"),
-        How::TooSlow => format!("the answer drips in: {failure}"),
-        How::TooMuch => format!("the answer has no end that a client would wait for: {failure}"),
-        _ => failure.to_string(),
-    };
-    if failure.begins.is_empty() || failure.how == How::TooMuch {
-        return words;
-    }
-    format!("{words}; what came begins with {:?}", failure.begins.first_line(80))
-}
-
-pub(super) fn answer(view: &mut View<'_>) -> Vec<Check> {
-    let grouped = by_address(view, |saw| if let Saw::Http(http) = saw { Some(http) } else { None });
-    let mut checks = Vec::new();
-    for (address, steps) in grouped {
-        let check = draft(format!("http.answer/{address}"), Layer::Http, Side::Server, format!("http {address}"));
-        // the last of a chain of redirects decides; of several rounds the first that is not well
-        let ends = steps.iter().enumerate().filter(|(i, _)| steps.get(i + 1).is_none_or(|(_, _, next)| next.hop == 0));
-        let mut ends = ends.map(|(_, end)| end);
-        let Some(first) = ends.next() else { continue };
-        let bad = |http: &Http| http.failure.is_some() || http.status.is_none_or(|status| status >= 400);
-        let (_, _, http) = std::iter::once(first).chain(ends).find(|(_, _, http)| bad(http)).unwrap_or(first);
-        let ids = steps.iter().map(|(line, _, _)| view.cite(*line)).collect();
-        checks.push(match (&http.failure, http.status) {
-            (Some(failure), _) if is_own(failure) => check.unknown(failure.to_string(), ids),
-            (Some(failure), Some(_)) => {
-                let message = format!("{}: {failure}{}", status_line(http), details(http));
-                check.fail(message, ids, "give the address that it redirects to, or correct the redirect")
-            }
-            (Some(failure), None) => {
-                let place = if http.hop > 0 { format!("redirected to {}: ", http.url) } else { String::new() };
-                check.fail(
-                    format!("{place}{}", no_answer(failure)),
-                    ids,
-                    "see what answers at that port, and whether it is well",
-                )
-            }
-            (None, Some(400..)) => {
-                let message = format!("{}{}", status_line(http), details(http));
-                check.fail(message, ids, "compare path, host name and credentials with what the server expects")
-            }
-            (None, Some(300..)) => {
-                let message = format!("{}{}", status_line(http), details(http));
-                check.warn(message, ids, "ask for the address that it names")
-            }
-            (None, _) => check.pass(well(http), ids),
-        });
-    }
-    checks
-}
-
-fn well(http: &Http) -> String {
-    let mut told = vec![status_line(http)];
-    if let Some(us) = http.first_byte_us {
-        told.push(format!("first byte after {}", milliseconds(us)));
-    }
-    if http.hop > 0 {
-        let times = if http.hop == 1 { "one redirect".to_owned() } else { format!("{} redirects", http.hop) };
-        told.push(format!("after {times}, from {}", http.url));
-    }
-    if !http.proxies.is_empty() {
-        told.push(format!("by way of {}", http.proxies.join(", ")));
-    }
-    if let Some(encoding) = &http.encoding {
-        told.push(format!("compressed unasked ({encoding}, {} bytes, not unpacked)", http.body_bytes));
-    }
-    if http.body_whole == Some(false) {
-        told.push(format!("{} bytes of its body came and not its end", http.body_bytes));
-    }
-    told.join(", ")
-}
-
-/// An upgrade and, where there was one, its second try without a subprotocol.
-pub(in crate::diagnosis) struct Tried<'a> {
-    pub first: (usize, &'a Step, &'a Upgrade),
-    pub second: Option<(usize, &'a Step, &'a Upgrade)>,
-}
-
-impl<'a> Tried<'a> {
-    pub(in crate::diagnosis) fn all(steps: &[(usize, &'a Step, &'a Upgrade)]) -> Vec<Self> {
-        let mut tried: Vec<Self> = Vec::new();
-        for step in steps {
-            match tried.last_mut() {
-                Some(last) if step.2.second_try && last.second.is_none() => last.second = Some(*step),
-                _ => tried.push(Self { first: *step, second: None }),
-            }
-        }
-        tried
-    }
-
-    /// The one that counts: the second only if it went better.
-    pub(in crate::diagnosis) fn outcome(&self) -> (usize, &'a Step, &'a Upgrade) {
-        self.second.filter(|(_, _, second)| second.failure.is_none()).unwrap_or(self.first)
-    }
-}
-
-pub(super) fn upgrade(view: &mut View<'_>) -> Vec<Check> {
-    let grouped = by_address(view, |saw| if let Saw::Upgrade(upgrade) = saw { Some(upgrade) } else { None });
-    let mut checks = Vec::new();
-    for (address, steps) in grouped {
-        let check = draft(
-            format!("websocket.upgrade/{address}"),
-            Layer::Websocket,
-            Side::Server,
-            format!("websocket {address}"),
-        );
-        let ids = steps.iter().map(|(line, _, _)| view.cite(*line)).collect();
-        let tried = Tried::all(&steps);
-        let Some(first) = tried.first() else { continue };
-        let failed = |tried: &&Tried<'_>| tried.outcome().2.failure.is_some();
-        let decides = tried.iter().find(failed).unwrap_or(first);
-        let (_, step, upgrade) = decides.outcome();
-        checks.push(match &upgrade.failure {
-            None => check.pass(upgraded(step, upgrade, decides), ids),
-            Some(failure) if is_own(failure) => check.unknown(failure.to_string(), ids),
-            Some(failure) if upgrade.answer.status.is_none() => {
-                check.fail(no_answer(failure), ids, "see what answers at that port, and whether it is well")
-            }
-            Some(failure) => {
-                let message = format!("{failure}{}", details(&upgrade.answer));
-                check.fail(message, ids, "compare path and headers with what the server expects, without proxies first")
-            }
-        });
-    }
-    checks
-}
-
-fn upgraded(step: &Step, upgrade: &Upgrade, tried: &Tried<'_>) -> String {
-    let mut told = vec![format!("101 in {}", milliseconds(step.took_us))];
-    told.push(match &upgrade.subprotocol {
-        Some(chosen) => format!("subprotocol {chosen}"),
-        None => "no subprotocol".to_owned(),
+/// One outcome an address: the last answer decides, the redirects before it are told.
+pub(super) fn answers(view: &mut View<'_>) -> Vec<Check> {
+    let speak = view.evidence.plan.probe.as_ref().map_or(Speak::Any, |plan| plan.speak);
+    let seen = by_address(view, |saw| match saw {
+        Saw::Http(http) => Some(http),
+        _ => None,
     });
-    if upgrade.second_try {
-        let (_, _, first) = tried.first;
-        told.push(format!("where {} was offered: {}", first.offered.join(", "), status_line(&first.answer)));
-    }
-    if !upgrade.answer.proxies.is_empty() {
-        told.push(format!("by way of {}", upgrade.answer.proxies.join(", ")));
-    }
-    told.join(", ")
+    let judge = |(address, hops): (_, Vec<(EvidenceId, &Http)>)| {
+        let check = draft(format!("http.answer/{address}"), Layer::Http, Side::Server, format!("http {address}"));
+        let (ids, hops): (Vec<_>, Vec<_>) = hops.into_iter().unzip();
+        answered(check, &hops, speak, ids)
+    };
+    seen.into_iter().map(judge).collect()
 }
 
-pub(super) fn origin(view: &mut View<'_>) -> Vec<Check> {
-    let grouped = by_address(view, |saw| if let Saw::Origin(origin) = saw { Some(origin) } else { None });
-    let mut checks = Vec::new();
-    for (address, steps) in grouped {
-        // after a refused upgrade there is one step alone, which belongs to that
-        if steps.len() < 3 {
-            continue;
+fn answered(check: Draft, hops: &[&Http], speak: Speak, ids: Vec<EvidenceId>) -> Check {
+    let Some((last, before)) = hops.split_last() else { return check.skip("no request was made") };
+    let mut told: Vec<String> = before.iter().map(|hop| format!("{}, then", onward(hop))).collect();
+    if let Some(failure) = &last.failure {
+        let begins = words(&failure.begins, 60);
+        let answer = if last.status.is_some() { format!("{}: ", onward(last)) } else { String::new() };
+        told.push(format!("{answer}{failure}"));
+        if !begins.is_empty() && last.status.is_none() {
+            told.push(format!("(it begins: {begins})"));
         }
-        let check = draft(format!("http.origin/{address}"), Layer::Http, Side::Server, format!("origin {address}"));
-        let ids = steps.iter().map(|(line, _, _)| view.cite(*line)).collect();
-        let told: Vec<_> = steps.iter().map(|(_, _, tried)| outcome(tried)).collect();
-        let message = told.join("; ");
-        let taken = |wanted: fn(&OriginTried) -> bool| {
-            steps.iter().find(|(_, _, tried)| wanted(tried)).map(|(_, _, tried)| tried.status == Some(101))
+        let message = told.join(" ");
+        return match failure.how {
+            How::Own => check.unknown(message, ids),
+            _ => check.fail(message, ids, "see what answers at that port, and whether it is well"),
         };
-        let own = taken(|tried| tried.origin.as_ref().is_some_and(|origin| !origin.ends_with("stranger.example")));
-        let stranger = taken(|tried| tried.origin.as_ref().is_some_and(|origin| origin.ends_with("stranger.example")));
-        checks.push(if steps.iter().all(|(_, _, tried)| tried.status.is_none()) {
-            check.unknown(message, ids)
-        } else if stranger == Some(true) {
-            let remedy = "let the server refuse origins that are not its own: else any page uses its visitors' rights";
-            check.warn(message, ids, remedy)
-        } else if own == Some(false) {
-            check.warn(message, ids, "if pages are to connect, let the server accept the origin that they come from")
-        } else {
-            check.pass(message, ids)
-        });
+    }
+    let first_byte = last.first_byte_us.map(|us| format!(" in {}", milliseconds(us))).unwrap_or_default();
+    let more = particulars(last);
+    let more = if more.is_empty() { more } else { format!("; {more}") };
+    told.push(format!("{}{first_byte}{more}", status_line(last)));
+    let message = told.join(" ");
+    match (last.status.unwrap_or_default(), speak) {
+        (400.., Speak::Http | Speak::Https) => {
+            check.fail(message, ids, "compare host, port and path with what the server serves")
+        }
+        (500.., _) => check.warn(message, ids, "read the server's log"),
+        _ => check.pass(message, ids),
+    }
+}
+
+/// `301 Moved Permanently to http://there/`.
+fn onward(http: &Http) -> String {
+    let to = http.location.as_ref().map(|to| format!(" to {}", words(&Excerpt::text(to), 120)));
+    format!("{}{}", status_line(http), to.unwrap_or_default())
+}
+
+/// Whose page would send an `Origin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::diagnosis) enum Sender {
+    /// None: a program.
+    Program,
+    /// A page of the server itself.
+    Own,
+    /// The one that the user named.
+    Asked,
+    /// A page of somebody else.
+    Stranger,
+}
+
+/// Whose `Origin` it is.
+pub(in crate::diagnosis) fn sender(origin: Option<&str>, plan: &ProbePlan) -> Sender {
+    let Some(origin) = origin else { return Sender::Program };
+    if plan.origin.as_deref() == Some(origin) {
+        return Sender::Asked;
+    }
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    let host = if plan.host.contains(':') {
+        format!("[{}]", plan.host.split('%').next().unwrap_or_default())
+    } else {
+        plan.host.clone()
+    };
+    if authority == host || authority == format!("{host}:{}", plan.port) { Sender::Own } else { Sender::Stranger }
+}
+
+/// One outcome an address, over all that was tried there.
+pub(super) fn origins(view: &mut View<'_>) -> Vec<Check> {
+    let Some(plan) = &view.evidence.plan.probe else { return Vec::new() };
+    let mut first = by_address(view, |saw| match saw {
+        Saw::Upgrade(upgrade) if !upgrade.second_try => Some(upgrade),
+        _ => None,
+    });
+    let seen = by_address(view, |saw| match saw {
+        Saw::Origin(tried) => Some(tried),
+        _ => None,
+    });
+    let mut checks = Vec::new();
+    for (address, tried) in seen {
+        let check = draft(format!("http.origin/{address}"), Layer::Http, Side::Server, format!("origin {address}"));
+        let (mut ids, tried): (Vec<_>, Vec<_>) = tried.into_iter().unzip();
+        let mut tried: Vec<OriginTried> = tried.into_iter().cloned().collect();
+        let asked = first.remove(&address).and_then(|steps| steps.into_iter().next());
+        if let Some((id, upgrade)) = asked
+            && tried.iter().all(|one| one.origin != plan.origin)
+        {
+            let status = upgrade.answer.status;
+            let failure = upgrade.failure.clone().filter(|_| status.is_none());
+            tried.insert(0, OriginTried { origin: plan.origin.clone(), status, failure });
+            ids.insert(0, id);
+        }
+        checks.push(admitted(check, &tried, plan, ids));
     }
     checks
+}
+
+fn admitted(check: Draft, tried: &[OriginTried], plan: &ProbePlan, ids: Vec<EvidenceId>) -> Check {
+    let told: Vec<_> = tried.iter().map(outcome).collect();
+    let message = told.join("; ");
+    let accepted = |who| tried.iter().any(|one| sender(one.origin.as_deref(), plan) == who && one.status == Some(101));
+    let refused = |who| {
+        tried
+            .iter()
+            .any(|one| sender(one.origin.as_deref(), plan) == who && one.status.is_some_and(|status| status != 101))
+    };
+    let any = tried.iter().any(|one| one.status == Some(101));
+    if tried.iter().all(|one| one.status.is_none()) {
+        check.unknown(message, ids)
+    } else if !any {
+        check.with(Status::Skip, format!("no Origin gets in: {message}"), ids)
+    } else if refused(Sender::Own) {
+        let remedy = "let the server accept the origin of its own pages (for Sidetone: --allow-origin)";
+        check.fail(format!("its own pages are refused: {message}"), ids, remedy)
+    } else if accepted(Sender::Stranger) {
+        let remedy = "let the server refuse an Origin that is not its own, unless it is meant for everybody's pages";
+        check.warn(format!("any web page may connect, with its visitor's browser: {message}"), ids, remedy)
+    } else {
+        check.pass(message, ids)
+    }
 }
 
 fn outcome(tried: &OriginTried) -> String {
-    let who = tried.origin.as_ref().map_or_else(|| "without an Origin".to_owned(), |origin| format!("from {origin}"));
+    let who = match &tried.origin {
+        Some(origin) => words(&Excerpt::text(origin), 80),
+        None => "without Origin".to_owned(),
+    };
     match (tried.status, &tried.failure) {
-        (Some(101), _) => format!("{who}: accepted"),
         (Some(status), _) => format!("{who}: {status}"),
         (None, Some(failure)) => format!("{who}: {failure}"),
         (None, None) => format!("{who}: no answer"),

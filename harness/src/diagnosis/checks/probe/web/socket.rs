@@ -1,163 +1,190 @@
-//! What goes on after an upgrade.
+//! What is said on a WebSocket.
 
-use super::{by_address, is_own, milliseconds};
-use crate::diagnosis::view::{View, draft};
-use crate::evidence::probed::{Closed, Intrusive, Saw, Step, Wait};
+use super::{by_address, code, in_peace, milliseconds, words};
+use crate::diagnosis::view::{Draft, View, draft};
+use crate::evidence::probed::{Close, How, Intrusive, Opcode, Ping, Saw, Wait};
 use crate::evidence::{Check, EvidenceId, Layer, Side};
 use std::net::SocketAddr;
 
-/// `1011 (broken)`.
-pub(in crate::diagnosis) fn told(closed: &Closed) -> String {
-    let code = closed.code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-    if closed.reason.is_empty() { code } else { format!("{code} ({})", closed.reason.first_line(120)) }
+fn begin(kind: &str, word: &str, address: SocketAddr) -> Draft {
+    draft(format!("websocket.{kind}/{address}"), Layer::Websocket, Side::Server, format!("{word} {address}"))
 }
 
-/// Whether a close frame says that all is as it should be.
-fn is_peaceful(closed: &Closed) -> bool {
-    matches!(closed.code, None | Some(1000 | 1001))
-}
-
-/// Of each address the step that decides: of several rounds the first that failed.
-fn deciding<'a, T>(
-    view: &mut View<'a>,
-    pick: impl Fn(&'a Saw) -> Option<&'a T>,
-    is_bad: impl Fn(&T) -> bool,
-) -> Vec<(SocketAddr, &'a Step, &'a T, Vec<EvidenceId>)> {
-    let mut found = Vec::new();
-    for (address, steps) in by_address(view, pick) {
-        let decides = steps.iter().find(|(_, _, saw)| is_bad(saw)).or_else(|| steps.last());
-        if let Some((line, step, saw)) = decides {
-            found.push((address, *step, *saw, vec![view.cite(*line)]));
-        }
+pub(super) fn pongs(view: &mut View<'_>) -> Vec<Check> {
+    let waits = by_address(view, waited);
+    let seen = by_address(view, |saw| match saw {
+        Saw::Ping(ping) => Some(ping),
+        _ => None,
+    });
+    let mut checks = Vec::new();
+    for (address, pings) in seen {
+        let Some((id, ping)) = pings.into_iter().next_back() else { continue };
+        let wait = waits.get(&address).and_then(|waits| waits.last()).map(|(_, wait)| *wait);
+        checks.push(answered(begin("pong", "ping", address), ping, wait, vec![id]));
     }
-    found
+    checks
 }
 
-pub(super) fn pong(view: &mut View<'_>) -> Vec<Check> {
-    let steps = deciding(view, |saw| if let Saw::Ping(it) = saw { Some(it) } else { None }, |it| it.failure.is_some());
-    let judged = steps.into_iter().map(|(address, _, ping, ids)| {
-        let id = format!("websocket.pong/{address}");
-        let check = draft(id, Layer::Websocket, Side::Server, format!("ping {address}"));
-        match (&ping.failure, ping.rtt_us) {
-            (Some(failure), _) if is_own(failure) => check.unknown(failure.to_string(), ids),
-            (Some(failure), _) => {
-                let others =
-                    if ping.others > 0 { format!("; {} other frames came", ping.others) } else { String::new() };
-                check.fail(
-                    format!("{failure}{others}"),
-                    ids,
-                    "see whether the server answers pings (RFC 6455, section 5.5.2)",
-                )
-            }
-            (None, Some(us)) => check.pass(format!("pong in {}", milliseconds(us)), ids),
-            (None, None) => check.unknown("no time was measured", ids),
-        }
-    });
-    judged.collect()
-}
-
-pub(super) fn first_words(view: &mut View<'_>) -> Vec<Check> {
-    let is_bad = |wait: &Wait| wait.failure.is_some() || wait.closed.is_some();
-    let steps = deciding(view, |saw| if let Saw::Wait(it) = saw { Some(it) } else { None }, is_bad);
-    let judged = steps.into_iter().map(|(address, _, wait, ids)| {
-        let id = format!("websocket.first_words/{address}");
-        let check = draft(id, Layer::Websocket, Side::Server, format!("listen {address}"));
-        match (&wait.failure, &wait.closed) {
-            (Some(failure), _) if is_own(failure) => check.unknown(failure.to_string(), ids),
-            (Some(failure), _) => check.fail(
-                failure.to_string(),
-                ids,
-                "look at the server's own log for that moment, and at proxies on the way",
-            ),
-            (None, Some(closed)) if is_peaceful(closed) => {
-                let message = format!("it closed the WebSocket unasked: {}", told(closed));
-                check.warn(message, ids, "see whether it wants a subprotocol, credentials or a first message")
-            }
-            (None, Some(closed)) => {
-                let message = format!("it closed the WebSocket unasked: {}", told(closed));
-                check.fail(message, ids, "look at the server's own log for that moment")
-            }
-            (None, None) => check.pass(heard(wait), ids),
-        }
-    });
-    judged.collect()
-}
-
-fn heard(wait: &Wait) -> String {
-    let Some(first) = wait.messages.first() else { return "it says nothing unasked".to_owned() };
-    let flat: Vec<_> = first.begins.as_str().split_whitespace().collect();
-    let begins: String = flat.join(" ").chars().take(120).collect();
-    let more = match wait.messages.len() - 1 {
+fn answered(check: Draft, ping: &Ping, wait: Option<&Wait>, ids: Vec<EvidenceId>) -> Check {
+    let meanwhile = match ping.others {
         0 => String::new(),
-        n => format!(", and {n} more"),
+        others => format!("; {others} other frames meanwhile"),
     };
-    format!("it says first, in {} bytes: {begins}{more}", first.bytes)
+    let Some(failure) = &ping.failure else {
+        let rtt = ping.rtt_us.map_or_else(|| "pong".to_owned(), |us| format!("pong in {}", milliseconds(us)));
+        return check.pass(format!("{rtt}{meanwhile}"), ids);
+    };
+    let message = format!("{failure}{meanwhile}");
+    let left = wait.and_then(|wait| wait.closed.as_ref()).is_some_and(in_peace);
+    match failure.how {
+        How::Own => check.unknown(message, ids),
+        // a server that had said good-bye owes no pong
+        How::Said if left => check.warn(message, ids, "see why the server closes so soon"),
+        _ => check.fail(message, ids, "read the server's log around that time"),
+    }
 }
 
-pub(super) fn close(view: &mut View<'_>) -> Vec<Check> {
-    let steps = deciding(view, |saw| if let Saw::Close(it) = saw { Some(it) } else { None }, |it| it.failure.is_some());
-    let judged = steps.into_iter().map(|(address, step, close, ids)| {
-        let id = format!("websocket.close/{address}");
-        let check = draft(id, Layer::Websocket, Side::Server, format!("close {address}"));
-        match (&close.failure, &close.answer, close.hung_up) {
-            (Some(failure), _, _) if is_own(failure) => check.unknown(failure.to_string(), ids),
-            (Some(failure), _, _) => check.fail(
-                failure.to_string(),
-                ids,
-                "let the server answer a close frame with one (RFC 6455, section 5.5.1)",
-            ),
-            (None, Some(closed), _) if !is_peaceful(closed) => check.fail(
-                format!("it closed with {}", told(closed)),
-                ids,
-                "look at the server's own log for that moment",
-            ),
-            (None, Some(closed), Some(false)) => {
-                let message = format!("closed with {}, but the server keeps the TCP connection", told(closed));
-                check.warn(message, ids, "let the server close the connection first (RFC 6455, section 7.1.1)")
-            }
-            (None, Some(closed), _) => {
-                check.pass(format!("closed with {} in {}", told(closed), milliseconds(step.took_us)), ids)
-            }
-            (None, None, _) => check.unknown("how it closed is not known", ids),
+const fn waited(saw: &Saw) -> Option<&Wait> {
+    match saw {
+        Saw::Wait(wait) => Some(wait),
+        _ => None,
+    }
+}
+
+pub(super) fn waits(view: &mut View<'_>) -> Vec<Check> {
+    let seen = by_address(view, waited);
+    let judge = |(address, waits): (SocketAddr, Vec<(EvidenceId, &Wait)>)| {
+        let (id, wait) = waits.into_iter().next_back()?;
+        Some(listened(begin("first_words", "listen", address), wait, vec![id]))
+    };
+    seen.into_iter().filter_map(judge).collect()
+}
+
+fn listened(check: Draft, wait: &Wait, ids: Vec<EvidenceId>) -> Check {
+    if let Some(failure) = &wait.failure {
+        return match failure.how {
+            How::Own => check.unknown(failure.to_string(), ids),
+            _ => check.fail(failure.to_string(), ids, "read the server's log around that time"),
+        };
+    }
+    let said = said(wait);
+    match &wait.closed {
+        Some(closed) if in_peace(closed) => {
+            check.warn(format!("it closes by itself: {}{said}", code(closed)), ids, "see why the server closes so soon")
         }
+        Some(closed) => check.fail(
+            format!("it closes by itself: {}{said}", code(closed)),
+            ids,
+            "read the server's log around that time",
+        ),
+        None if said.is_empty() => check.pass(format!("says nothing first (for {} ms)", wait.listened_ms), ids),
+        None => check.pass(format!("says first{said}"), ids),
+    }
+}
+
+/// `: text of 5 bytes: hello; 2 pings`; empty: nothing came.
+fn said(wait: &Wait) -> String {
+    let kind = |opcode| match opcode {
+        Opcode::Text => "text",
+        Opcode::Binary => "binary",
+    };
+    let told = wait
+        .messages
+        .iter()
+        .map(|message| format!("{} of {} bytes: {}", kind(message.opcode), message.bytes, words(&message.begins, 60)));
+    let pings = match wait.pings {
+        0 => None,
+        1 => Some("a ping".to_owned()),
+        pings => Some(format!("{pings} pings")),
+    };
+    told.chain(pings)
+        .enumerate()
+        .map(|(at, text)| if at == 0 { format!(": {text}") } else { format!("; {text}") })
+        .collect()
+}
+
+pub(super) fn closes(view: &mut View<'_>) -> Vec<Check> {
+    let seen = by_address(view, |saw| match saw {
+        Saw::Close(close) => Some(close),
+        _ => None,
     });
-    judged.collect()
+    let judge = |(address, closes): (SocketAddr, Vec<(EvidenceId, &Close)>)| {
+        let (id, close) = closes.into_iter().next_back()?;
+        Some(closed(begin("close", "close", address), close, vec![id]))
+    };
+    seen.into_iter().filter_map(judge).collect()
+}
+
+fn closed(check: Draft, close: &Close, ids: Vec<EvidenceId>) -> Check {
+    let remedy = "let the server answer a close frame with its own, and then end the connection (RFC 6455, section 7)";
+    if let Some(failure) = &close.failure {
+        return match failure.how {
+            How::Own => check.unknown(failure.to_string(), ids),
+            How::Malformed | How::TooMuch => {
+                check.fail(failure.to_string(), ids, "read the server's log around that time")
+            }
+            _ => check.warn(failure.to_string(), ids, remedy),
+        };
+    }
+    match &close.answer {
+        None => check.warn("no close frame in answer", ids, remedy),
+        Some(answer) if !in_peace(answer) => {
+            check.fail(format!("it closes with {}", code(answer)), ids, "read the server's log around that time")
+        }
+        Some(answer) if close.hung_up == Some(false) => {
+            check.warn(format!("{} in answer, and it does not end the connection", code(answer)), ids, remedy)
+        }
+        Some(answer) => check.pass(format!("{} in answer", code(answer)), ids),
+    }
 }
 
 pub(super) fn limits(view: &mut View<'_>) -> Vec<Check> {
-    let is_bad = |it: &Intrusive| it.fragments == Some(false);
-    let steps = deciding(view, |saw| if let Saw::Intrusive(it) = saw { Some(it) } else { None }, is_bad);
-    let judged = steps.into_iter().map(|(address, _, limits, ids)| {
-        let id = format!("websocket.limits/{address}");
-        let check = draft(id, Layer::Websocket, Side::Server, format!("limits {address}"));
-        let figures = figures(limits);
-        match &limits.failure {
-            _ if limits.fragments == Some(false) => {
-                let message = format!("a whole message is taken, one in two fragments is not; {figures}");
-                check.fail(message, ids, "let the server put fragments together (RFC 6455, section 5.4)")
-            }
-            Some(failure) => check.unknown(failure.to_string(), ids),
-            None => check.pass(figures, ids),
-        }
+    let seen = by_address(view, |saw| match saw {
+        Saw::Intrusive(tried) => Some(tried),
+        _ => None,
     });
-    judged.collect()
+    let judge = |(address, tried): (SocketAddr, Vec<(EvidenceId, &Intrusive)>)| {
+        let (id, tried) = tried.into_iter().next_back()?;
+        Some(within(begin("limits", "limits", address), tried, vec![id]))
+    };
+    seen.into_iter().filter_map(judge).collect()
 }
 
-fn figures(limits: &Intrusive) -> String {
-    let size = match (limits.largest_accepted, limits.smallest_refused) {
-        (Some(taken), Some(refused)) => {
-            let with = limits.refused_with.as_ref().map_or_else(|| "without a close frame".to_owned(), told);
-            format!("largest message {taken} bytes; {refused} are refused: {with}")
+fn within(check: Draft, tried: &Intrusive, ids: Vec<EvidenceId>) -> Check {
+    let takes = match (tried.text, tried.binary) {
+        (Some(true), Some(true)) => Some("takes text and binary"),
+        (Some(true), Some(false)) => Some("takes text, no binary"),
+        (Some(false), Some(true)) => Some("takes binary, no text"),
+        (Some(true), None) => Some("takes text"),
+        (None, Some(true)) => Some("takes binary"),
+        _ => None,
+    };
+    let mut told: Vec<String> = takes.into_iter().map(str::to_owned).collect();
+    told.extend(largest(tried));
+    if tried.fragments == Some(true) {
+        told.push("in fragments too".to_owned());
+    }
+    if tried.fragments == Some(false) {
+        told.push("but no message in fragments".to_owned());
+        let remedy = "let the server put fragments together: any client and any proxy may send them";
+        return check.fail(told.join(", "), ids, remedy);
+    }
+    match &tried.failure {
+        Some(failure) => {
+            told.insert(0, failure.to_string());
+            check.unknown(told.join("; "), ids)
         }
-        (Some(taken), None) => format!("messages of {taken} bytes are taken, larger ones were not decided"),
-        (None, Some(refused)) => format!("messages of {refused} bytes are refused"),
-        (None, None) => "no size was decided".to_owned(),
-    };
-    let word = |what: &str, taken: Option<bool>| match taken {
-        Some(true) => format!("{what} taken"),
-        Some(false) => format!("{what} refused"),
-        None => format!("{what} not decided"),
-    };
-    let words = [word("text", limits.text), word("binary", limits.binary), word("fragments", limits.fragments)];
-    format!("{size}; {}; {} connections", words.join(", "), limits.connections)
+        None => check.pass(told.join(", "), ids),
+    }
+}
+
+/// How large a message may be.
+fn largest(tried: &Intrusive) -> Option<String> {
+    let with = tried.refused_with.as_ref().map(|closed| format!(" with {}", code(closed))).unwrap_or_default();
+    match (tried.largest_accepted, tried.smallest_refused) {
+        (Some(most), None) => Some(format!("messages of {most} bytes and perhaps more")),
+        (Some(most), Some(refused)) => Some(format!("messages up to {most} bytes (it refuses {refused}{with})")),
+        (None, Some(refused)) => Some(format!("no message of {refused} bytes (it refuses{with})")),
+        (None, None) => None,
+    }
 }

@@ -1,182 +1,224 @@
-//! HTTP and WebSocket: [`answers`] names what a status or a missing answer means, [`frames`] what goes wrong after an upgrade.
-//! One rule a cause; addresses that show the same are one finding.
+//! HTTP and WebSocket: [`refusals`] are told by a status, [`forbidden`] by 401 and 403; [`handshake`] is a 101 that is none, or
+//! an answer that does not come; [`closes`] are told by a close frame, [`frames`] by what is sent or not sent on the WebSocket.
 
-mod answers;
+mod closes;
+mod forbidden;
 mod frames;
+mod handshake;
+mod refusals;
+#[cfg(test)]
+mod tests;
 
-use crate::diagnosis::checks::probe::web::http::Tried;
-use crate::diagnosis::rules::{Found, Rule, finding, hypothesis, link, unwell};
+use crate::diagnosis::rules::{Rule, hypothesis, refuted, unwell};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::View;
-use crate::evidence::probed::{Http, Identified, OriginTried, Saw, Step};
-use crate::evidence::{Check, Confidence, HypothesisState, ProbePlan};
+use crate::evidence::probed::{Behind, Close, Http, Identified, Intrusive, Owner, Ping, Saw, Speaks, Upgrade, Wait};
+use crate::evidence::{Check, Confidence, EvidenceId, Finding, Hypothesis, HypothesisState};
 use std::net::SocketAddr;
 
-/// In this order: what keeps a WebSocket from being there comes before what is wrong with it.
+/// In this order.
 pub(super) const RULES: &[Rule] = &[
-    |view, checks| by_cause(view, checks, "http.redirected"),
-    |view, checks| by_cause(view, checks, "http.forbidden"),
-    |view, checks| by_cause(view, checks, "http.rate_limited"),
-    |view, checks| by_cause(view, checks, "http.header_too_large"),
-    |view, checks| by_cause(view, checks, "http.upstream_failed"),
-    |view, checks| by_cause(view, checks, "http.websocket_version_refused"),
-    |view, checks| by_cause(view, checks, "http.upgrade_headers_lost"),
-    |view, checks| by_cause(view, checks, "http.wrong_path"),
-    |view, checks| by_cause(view, checks, "http.not_upgraded"),
-    |view, checks| by_cause(view, checks, "http.bad_accept_key"),
-    |view, checks| by_cause(view, checks, "http.subprotocol_not_agreed"),
-    |view, checks| by_cause(view, checks, "http.response_too_slow"),
-    |view, checks| by_cause(view, checks, "http.no_reply_to_upgrade"),
-    |view, checks| by_cause(view, checks, "websocket.bad_utf8"),
-    |view, checks| by_cause(view, checks, "websocket.flooded"),
-    |view, checks| by_cause(view, checks, "websocket.protocol_error"),
-    |view, checks| by_cause(view, checks, "websocket.wrong_message_type"),
-    |view, checks| by_cause(view, checks, "websocket.message_too_big"),
-    |view, checks| by_cause(view, checks, "websocket.policy_violation"),
-    |view, checks| by_cause(view, checks, "websocket.server_error"),
-    |view, checks| by_cause(view, checks, "websocket.restarting_or_overloaded"),
-    |view, checks| by_cause(view, checks, "websocket.closed_without_frame"),
-    |view, checks| by_cause(view, checks, "websocket.no_pong"),
-    |view, checks| by_cause(view, checks, "websocket.close_handshake_hung"),
-    |view, checks| by_cause(view, checks, "websocket.fragmentation_unsupported"),
+    refusals::rate_limited,
+    refusals::header_too_large,
+    refusals::version_refused,
+    refusals::redirected,
+    refusals::upstream_failed,
+    forbidden::forbidden,
+    forbidden::own_pages_refused,
+    handshake::subprotocol,
+    refusals::headers_lost,
+    refusals::wrong_path,
+    refusals::not_upgraded,
+    handshake::bad_accept_key,
+    handshake::headers_lost_in_the_answer,
+    handshake::too_slow,
+    handshake::no_reply,
+    frames::protocol_error,
+    frames::bad_utf8,
+    frames::too_big,
+    closes::policy_violation,
+    closes::server_error,
+    closes::later,
+    closes::wrong_type,
+    frames::flooded,
+    frames::no_frame,
+    frames::no_pong,
+    frames::fragments,
+    frames::close_hung,
 ];
 
-/// Checks that cannot be well while the WebSocket or the HTTP of their address is not.
-const FOLLOW: &[&str] = &["http.", "websocket.", "session.hello", "tcp.identify", "tcp.exchange", "media."];
+/// What follows from an upgrade that did not come about.
+const ABOVE_HTTP: &[&str] =
+    &["http.answer", "http.origin", "websocket.", "tcp.exchange", "session.hello", "media.echo", "probe.left_out"];
+/// What follows from a WebSocket that is not well.
+const ABOVE_THE_UPGRADE: &[&str] = &[
+    "websocket.pong",
+    "websocket.first_words",
+    "websocket.close",
+    "tcp.exchange",
+    "session.hello",
+    "media.echo",
+    "probe.left_out",
+];
 
-/// What one step means.
-struct Told {
-    code: &'static str,
-    confidence: Confidence,
-    /// The fact, of the address: `answers 404 Not Found to ...`.
-    fact: String,
-    /// The sentence for whoever is paged; the address is said before it.
-    summary: String,
-    /// What else it might be: state, statement, what decides it; all by the evidence of the step.
-    hypotheses: Vec<(HypothesisState, &'static str, String)>,
-    /// Further observations that it was concluded from.
-    also: Vec<(usize, String)>,
+/// Something that was seen at an address, with its evidence.
+#[derive(Clone)]
+struct Case<'a, T> {
+    address: SocketAddr,
+    evidence: EvidenceId,
+    saw: &'a T,
 }
 
-impl Told {
-    fn sure(code: &'static str, fact: impl Into<String>, summary: impl Into<String>) -> Self {
-        let (fact, summary) = (fact.into(), summary.into());
-        Self { code, confidence: Confidence::High, fact, summary, hypotheses: Vec::new(), also: Vec::new() }
-    }
-
-    /// Not ruled out: only likely then.
-    fn unless(mut self, statement: &'static str, decided_by: impl Into<String>) -> Self {
-        self.confidence = Confidence::Medium;
-        self.hypotheses.push((HypothesisState::Open, statement, decided_by.into()));
-        self
-    }
-
-    fn not(mut self, statement: &'static str, decided_by: impl Into<String>) -> Self {
-        self.hypotheses.push((HypothesisState::Refuted, statement, decided_by.into()));
-        self
-    }
-
-    fn also(mut self, line: usize, statement: impl Into<String>) -> Self {
-        self.also.push((line, statement.into()));
-        self
-    }
+/// What is not well, and above, of these addresses.
+fn explained<T>(cases: &[Case<'_, T>], checks: &[Check], follows: &[&str]) -> Vec<String> {
+    let concerned = |check: &&Check| {
+        follows.iter().any(|kind| check.id.starts_with(kind))
+            && check.id.split_once('/').is_some_and(|(kind, at)| {
+                kind == "probe.left_out" || cases.iter().any(|case| at == case.address.to_string())
+            })
+    };
+    unwell(checks).filter(concerned).map(|check| check.id.clone()).collect()
 }
 
-/// What else is known of the address of a step.
-struct Scene<'a> {
-    plan: &'a ProbePlan,
-    identified: Option<(usize, &'a Identified)>,
-    origins: Vec<(usize, &'a OriginTried)>,
+fn is_unwell(checks: &[Check], kind: &str, address: SocketAddr) -> bool {
+    let id = format!("{kind}/{address}");
+    unwell(checks).any(|check| check.id == id)
 }
 
-impl<'a> Scene<'a> {
-    fn of(view: &View<'a>, plan: &'a ProbePlan, address: SocketAddr) -> Self {
-        let at = |step: &Step| step.address == Some(address);
-        let identified = view.steps(|step: &'a Step, saw: &'a Saw| match saw {
-            Saw::Identify(identified) if at(step) => Some(identified),
-            _ => None,
-        });
-        let origins = view.steps(|step: &'a Step, saw: &'a Saw| match saw {
-            Saw::Origin(origin) if at(step) => Some(origin),
-            _ => None,
-        });
-        Self { plan, identified: identified.into_iter().next(), origins }
-    }
+/// The steps that `pick` wants, where the check of that kind is not well and not explained.
+fn cases<'a, T>(
+    view: &mut View<'a>,
+    checks: &[Check],
+    kind: &str,
+    pick: impl Fn(&'a Saw) -> Option<&'a T>,
+) -> Vec<Case<'a, T>> {
+    let steps = view.steps(|step, saw| Some((step.address?, pick(saw)?)));
+    let wanted = steps.into_iter().filter(|(_, (address, _))| is_unwell(checks, kind, *address));
+    wanted.map(|(line, (address, saw))| Case { address, evidence: view.cite(line), saw }).collect()
 }
 
-/// A step that a cause was read from: its line, its address, its check, what it means.
-type Read = (usize, SocketAddr, String, Told);
+/// First tries of upgrades that failed.
+fn upgrades<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Upgrade>> {
+    cases(view, checks, "websocket.upgrade", |saw| match saw {
+        Saw::Upgrade(upgrade) if !upgrade.second_try => Some(upgrade),
+        _ => None,
+    })
+}
 
-/// Every step of this family that means something, in order.
-fn read(view: &View<'_>, plan: &ProbePlan) -> Vec<Read> {
-    let mut read: Vec<Read> = Vec::new();
-    let mut upgrades = view.steps(|step, saw| match saw {
-        Saw::Upgrade(upgrade) => Some((step, upgrade)),
+/// Answers that refuse: those to upgrades, and the last ones to plain requests.
+fn answers<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Http>> {
+    let upgrades = upgrades(view, checks);
+    let upgrades =
+        upgrades.into_iter().map(|case| Case { address: case.address, evidence: case.evidence, saw: &case.saw.answer });
+    let mut found: Vec<_> = upgrades.collect();
+    let plain = cases(view, checks, "http.answer", |saw| match saw {
+        Saw::Http(http) => Some(http),
         _ => None,
     });
-    // addresses are looked at side by side: a second try stands behind the first of its own address
-    upgrades.sort_by_key(|(_, (step, _))| step.address);
-    let upgrades: Vec<_> = upgrades.into_iter().map(|(line, (step, upgrade))| (line, step, upgrade)).collect();
-    let tried: Vec<_> = Tried::all(&upgrades).iter().map(Tried::outcome).collect();
-    for (line, step, upgrade) in tried {
-        let Some(address) = step.address else { continue };
-        let scene = Scene::of(view, plan, address);
-        if let Some(told) = answers::of_upgrade(upgrade, &scene) {
-            read.push((line, address, format!("websocket.upgrade/{address}"), told));
+    for case in &plain {
+        let last = plain.iter().filter(|other| other.address == case.address).map(|other| other.saw.hop).max();
+        if last == Some(case.saw.hop) {
+            found.push(case.clone());
         }
     }
-    let rest = view.steps(|step, saw| {
-        let address = step.address?;
-        let (kind, told) = match saw {
-            Saw::Http(http) => ("http.answer", of_http(view, plan, address, http)?),
-            Saw::Wait(wait) => ("websocket.first_words", frames::of_wait(wait)?),
-            Saw::Close(close) => ("websocket.close", frames::of_close(close)?),
-            Saw::Ping(ping) => ("websocket.pong", frames::of_ping(ping, view, address)?),
-            Saw::Intrusive(limits) => ("websocket.limits", frames::of_limits(limits)?),
+    found
+}
+
+/// What one WebSocket was seen to do.
+#[derive(Clone, Default)]
+struct Talk<'a> {
+    ping: Option<(EvidenceId, &'a Ping)>,
+    wait: Option<(EvidenceId, &'a Wait)>,
+    close: Option<(EvidenceId, &'a Close)>,
+    limits: Option<(EvidenceId, &'a Intrusive)>,
+}
+
+/// The WebSockets of all addresses.
+fn talks<'a>(view: &mut View<'a>) -> Vec<(SocketAddr, Talk<'a>)> {
+    let steps = view.steps(|step, saw| match saw {
+        Saw::Ping(_) | Saw::Wait(_) | Saw::Close(_) | Saw::Intrusive(_) => Some((step.address?, saw)),
+        _ => None,
+    });
+    let mut all: Vec<(SocketAddr, Talk<'a>)> = Vec::new();
+    for (line, (address, saw)) in steps {
+        let id = view.cite(line);
+        let at = all.iter().position(|(known, _)| *known == address).unwrap_or_else(|| {
+            all.push((address, Talk::default()));
+            all.len() - 1
+        });
+        let talk = &mut all[at].1;
+        match saw {
+            Saw::Ping(ping) => talk.ping = Some((id, ping)),
+            Saw::Wait(wait) => talk.wait = Some((id, wait)),
+            Saw::Close(close) => talk.close = Some((id, close)),
+            Saw::Intrusive(tried) => talk.limits = Some((id, tried)),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// `A`, `A and B`, ...
+fn addresses<T>(cases: &[Case<'_, T>]) -> String {
+    let mut told: Vec<_> = cases.iter().map(|case| case.address.to_string()).collect();
+    told.dedup();
+    and(&told)
+}
+
+fn evidence<T>(cases: &[Case<'_, T>]) -> Vec<EvidenceId> {
+    cases.iter().map(|case| case.evidence.clone()).collect()
+}
+
+/// Who listens there, if that is this machine and may be seen.
+fn owner<'a>(view: &mut View<'a>, address: SocketAddr) -> Option<(EvidenceId, &'a Owner)> {
+    let seen = view.steps(|_, saw| match saw {
+        Saw::Behind(behind) if behind.port == address.port() => Some(behind),
+        _ => None,
+    });
+    let (line, behind): (usize, &Behind) = seen.into_iter().next()?;
+    let owner = behind.listeners.iter().filter(|listening| listening.covers).find_map(|l| l.owners.first())?;
+    Some((view.cite(line), owner))
+}
+
+fn identified<'a>(view: &mut View<'a>, address: SocketAddr) -> Option<(EvidenceId, &'a Identified)> {
+    let seen = view.steps(|step, saw| match saw {
+        Saw::Identify(identified) if step.address == Some(address) => Some(identified),
+        _ => None,
+    });
+    let (line, identified) = seen.into_iter().next()?;
+    Some((view.cite(line), identified))
+}
+
+fn medium(mut finding: Finding) -> Finding {
+    finding.confidence = Confidence::Medium;
+    finding
+}
+
+/// Whether nothing is answered because the process does not run; refuted by something that it did meanwhile.
+fn stopped(alive: Option<(EvidenceId, String)>, silent: Vec<EvidenceId>) -> Hypothesis {
+    let statement = "the process is stopped or blocked (process.stopped)";
+    match alive {
+        Some((id, what)) => refuted(statement, &what, vec![id]),
+        None => hypothesis(
+            HypothesisState::Open,
+            statement,
+            "the state of the process: run the probe on that machine",
+            silent,
+        ),
+    }
+}
+
+/// What shows that the program at an address does something, apart from one WebSocket: an answer of its own.
+fn alive(view: &mut View<'_>, address: SocketAddr) -> Option<(EvidenceId, String)> {
+    let steps = view.steps(|step, saw| (step.address == Some(address)).then_some(saw));
+    steps.into_iter().find_map(|(line, saw)| {
+        let what = match saw {
+            Saw::Http(http) => http.status.map(|status| format!("it answers a plain request with {status}"))?,
+            Saw::Hello(hello) if hello.answered => "it answers a hello on another connection".to_owned(),
+            Saw::Identify(it) if it.speaks == Speaks::Http => "it answers HTTP otherwise".to_owned(),
+            Saw::Identify(it) if it.speaks == Speaks::WebSocket => "it upgrades when it is asked again".to_owned(),
             _ => return None,
         };
-        Some((address, format!("{kind}/{address}"), told))
-    });
-    read.extend(rest.into_iter().map(|(line, (address, check, told))| (line, address, check, told)));
-    read
-}
-
-fn of_http(view: &View<'_>, plan: &ProbePlan, address: SocketAddr, http: &Http) -> Option<Told> {
-    answers::of_http(http, &Scene::of(view, plan, address))
-}
-
-fn by_cause(view: &mut View<'_>, checks: &[Check], code: &str) -> Option<Found> {
-    let plan = view.evidence.plan.probe.as_ref()?;
-    let open = |id: &str| unwell(checks).any(|check| check.id == id);
-    let mut shown: Vec<Read> =
-        read(view, plan).into_iter().filter(|(_, _, id, told)| told.code == code && open(id)).collect();
-    shown.sort_by_key(|(line, ..)| *line);
-    let mut chain = Vec::new();
-    let mut addresses: Vec<String> = Vec::new();
-    let mut explained = Vec::new();
-    for (line, address, _, told) in &shown {
-        let id = view.cite(*line);
-        chain.push(link(format!("{address} {}", told.fact), &[id])?);
-        for (line, statement) in &told.also {
-            let id = view.cite(*line);
-            chain.push(link(statement.clone(), &[id])?);
-        }
-        if !addresses.contains(&address.to_string()) {
-            addresses.push(address.to_string());
-        }
-        let ending = format!("/{address}");
-        let follows = unwell(checks).filter(|check| check.id.ends_with(&ending));
-        explained.extend(follows.filter(|c| FOLLOW.iter().any(|kind| c.id.starts_with(kind))).map(|c| c.id.clone()));
-    }
-    let (line, _, _, told) = shown.into_iter().next()?;
-    let id = view.cite(line);
-    let hypotheses = told
-        .hypotheses
-        .iter()
-        .map(|(state, statement, by)| hypothesis(*state, statement, by.clone(), vec![id.clone()]));
-    let hypotheses = hypotheses.collect();
-    let summary = format!("{} {}", and(&addresses), told.summary);
-    let mut finding = finding(code, summary, chain, hypotheses)?;
-    finding.confidence = told.confidence;
-    Some((finding, explained))
+        Some((view.cite(line), what))
+    })
 }
