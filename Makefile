@@ -73,6 +73,8 @@ bench: deps ## print the figures that matter next to their targets; never fails 
 	@target/release/examples/overhead target/release/sidetone
 	@target/release/examples/diagnosis fixtures/evidence
 	@target/release/examples/browser target/release/sidetone target/release/sidetone-harness
+	@$(SHELL) -eu -c "$$PEERS"
+	@$(SHELL) -eu -c "$$BENCH_PROBE"
 
 dist: deps ## release archive with both programs in target/dist
 	$(CARGO) build --release --locked -p sidetone -p sidetone-harness
@@ -198,6 +200,33 @@ else
 fi
 endef
 export DEMO
+
+define PEERS
+# what people use today, for the table of broken servers; what cannot be had is left out of it
+if [ ! -x target/peers/bin/websocat ]; then
+	$(CARGO) install websocat --root target/peers --locked --quiet || echo 'bench: websocat cannot be had' >&2
+fi
+if [ ! -x target/peers/python/bin/python ]; then
+	python3 -m venv target/peers/python && target/peers/python/bin/pip install --quiet websockets || echo 'bench: websockets for Python cannot be had' >&2
+fi
+if ! command -v nc >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" -eq 0 ]; then
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends netcat-openbsd || echo 'bench: nc cannot be had' >&2
+fi
+endef
+export PEERS
+
+define BENCH_PROBE
+# in a network of its own, with an interface that swallows whatever is sent to 10.9.9.2
+unshare --map-root-user --net $(SHELL) -eu -c '
+	ip link set lo up
+	ip link add swallow type dummy
+	ip address add 10.9.9.1/24 dev swallow
+	ip link set swallow up
+	ip neighbour add 10.9.9.2 lladdr 02:00:00:00:00:02 dev swallow
+	exec target/release/examples/probe target/release/sidetone-harness target/release/sidetone target/peers
+'
+endef
+export BENCH_PROBE
 
 define PACK
 version=$$(sed -n '/^version = /{s/[^"]*"\(.*\)"/\1/p;q;}' Cargo.toml)

@@ -79,6 +79,8 @@ pub struct RoomMixer {
     /// The last frames of the shared mix, oldest first.
     history: VecDeque<Frame>,
     loudest: usize,
+    /// Nobody's own voice is left out.
+    echo: bool,
     speakers: usize,
     /// Samples concealed for members that left.
     concealed_before: u64,
@@ -100,9 +102,15 @@ impl RoomMixer {
             shared_ran: false,
             history: VecDeque::new(),
             loudest,
+            echo: false,
             speakers: 0,
             concealed_before: 0,
         }
+    }
+
+    /// An empty room in which each hears itself too: the echo room of one participant.
+    pub fn echo() -> Self {
+        Self { echo: true, ..Self::new(1) }
     }
 
     /// A participant comes; one of the same number starts anew.
@@ -148,7 +156,7 @@ impl RoomMixer {
         let mut shared = None;
         let mut out = Vec::with_capacity(self.members.len());
         for (&stream, member) in &mut self.members {
-            let speaks = voices.iter().any(|v| v.0 == Some(stream));
+            let speaks = !self.echo && voices.iter().any(|v| v.0 == Some(stream));
             if speaks && voices.len() == 1 {
                 out.extend(member.keep_alive(stream));
                 continue;
@@ -413,6 +421,26 @@ mod tests {
         assert_ne!(out[0].opus.as_ptr(), out[1].opus.as_ptr());
         assert_eq!((out[0].level, out[2].level), (23, 20));
         assert_eq!(room.mixer.concealed_samples(), 0);
+    }
+
+    #[test]
+    fn in_an_echo_room_one_hears_itself_and_silence_when_it_is_silent() {
+        let mut room = Room::new(1, &[880.0]);
+        room.mixer = RoomMixer::echo();
+        room.mixer.add(1);
+        for _ in 0..60 {
+            room.run(&[1], &[]);
+        }
+        assert!((room.hears(1, 880.0) + 20.0).abs() < 0.5, "at its own level: {}", room.hears(1, 880.0));
+        assert_eq!(room.mixer.concealed_samples(), 0);
+        let before = room.clients[&1].packets.len();
+        for _ in 0..100 {
+            room.run(&[], &[]);
+        }
+        let after = &room.clients[&1].packets[before..];
+        let sound = after.iter().take_while(|p| !p.opus.is_empty()).count();
+        assert!((1..=4).contains(&sound), "{sound} frames of buffer and tail");
+        assert!(after[sound..].iter().all(|p| p.opus.is_empty()), "then keep-alives");
     }
 
     #[test]

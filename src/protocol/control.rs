@@ -19,10 +19,17 @@ pub enum Capability {
     Picture,
     /// Sends or shows text.
     Chat,
+    /// Of a server: it has echo rooms. Of a client: it wants one for itself alone. It joins no room, nobody sees it, and it
+    /// hears its own sound as the others would hear it. Unless the welcome has this word too, the client is in the room that
+    /// it named: an older server does not know it.
+    Echo,
     /// Of a later version.
     #[serde(other)]
     Unknown,
 }
+
+/// What a welcome calls the room of a client that wanted an echo.
+pub const ECHO_ROOM: &str = "(echo)";
 
 /// The sound that one side offers or gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +96,7 @@ pub struct Welcome {
     pub server: String,
     /// Program and version of the server.
     pub agent: String,
-    /// Room joined.
+    /// Room joined; [`ECHO_ROOM`] for an echo.
     pub room: String,
     /// The others in the room.
     pub participants: Vec<Participant>,
@@ -142,13 +149,46 @@ impl RefusalCode {
     }
 }
 
-/// Server to client instead of a welcome.
+/// Server to client instead of a welcome. What the server is stands in it too, so that a hello without a common version asks
+/// for that and joins nothing; older servers leave it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// For programs.
     pub code: RefusalCode,
     /// For people, with the remedy.
     pub message: String,
+    /// Program and version of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Lowest version that it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_min: Option<u16>,
+    /// Highest version that it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_max: Option<u16>,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<Capability>>,
+}
+
+impl Refusal {
+    /// A refusal that does not tell what the server is.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, agent: None, version_min: None, version_max: None, capabilities: None }
+    }
+
+    /// And what the server is.
+    #[must_use]
+    pub fn told_by(self, agent: &str, capabilities: &[Capability]) -> Self {
+        Self {
+            agent: Some(agent.to_owned()),
+            version_min: Some(super::VERSION),
+            version_max: Some(super::VERSION),
+            capabilities: Some(capabilities.to_vec()),
+            ..self
+        }
+    }
 }
 
 /// A heartbeat and its answer.

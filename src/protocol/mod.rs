@@ -25,6 +25,10 @@
 //! one frame closes the connection with 1002. The client speaks first, with [`Hello`]. Unknown kinds are
 //! skipped, unknown JSON fields ignored.
 //!
+//! A hello without a common version is refused, and the [`Refusal`] tells which versions, capabilities and program the server
+//! has: so a probe asks for them and joins nothing. A hello with [`Capability::Echo`] joins no room either: its client is alone
+//! with itself and hears its own sound, which went through everything that anybody's sound goes through.
+//!
 //! What names and lines of text may hold is in [`text`].
 //!
 //! Kinds below 0x10 are control and carry JSON; 0x10 is [`audio`], 0x20 is [`video`]:

@@ -8,6 +8,7 @@ use super::metrics::Metrics;
 use crate::clock;
 use crate::event::ConcealmentCounters;
 use crate::net::outbox::Outbox;
+use crate::protocol::control::ECHO_ROOM;
 use crate::protocol::{
     AudioPacket, Capability, Chat, Frame, Hello, Joined, Left, Message, Mute, Participant, Refusal, RefusalCode,
     Welcome,
@@ -28,6 +29,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const WELCOMED: usize = 256;
 /// Most participants of one room: what a newcomer is told must fit its queue.
 const MOST_OF_A_ROOM: usize = 1_024;
+/// Program and version.
+const AGENT: &str = concat!("sidetone/", env!("CARGO_PKG_VERSION"));
+/// What the server does.
+const CAPABILITIES: [Capability; 4] = [Capability::Audio, Capability::Picture, Capability::Chat, Capability::Echo];
 
 /// What the mixer has to know; it drains this once a tick.
 #[derive(Debug)]
@@ -61,11 +66,13 @@ impl Member {
     }
 }
 
-/// A room: it is made when the first one joins and goes with the last.
+/// A room: it is made when the first one joins and goes with the last. An echo room is that of one participant, has no name
+/// by which anybody could join it, and goes with it.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) id: u64,
     pub(crate) name: String,
+    pub(crate) echo: bool,
     members: Mutex<BTreeMap<u16, Arc<Member>>>,
     inbox: Mutex<Vec<Inbound>>,
 }
@@ -125,6 +132,8 @@ impl Seat {
 #[derive(Debug, Default)]
 struct State {
     rooms: BTreeMap<String, Arc<Room>>,
+    /// By the stream of its participant.
+    echo_rooms: BTreeMap<u16, Arc<Room>>,
     streams: BTreeSet<u16>,
     last_stream: u16,
     rooms_made: u64,
@@ -204,16 +213,17 @@ impl Hub {
     pub(crate) fn join(&self, hello: &Hello, outbox: &Arc<Outbox>) -> Result<Seat, Refusal> {
         let mut state = lock(&self.state);
         if state.draining {
-            let message = "the server is going down; come back in a moment".to_owned();
-            return Err(Refusal { code: RefusalCode::ShuttingDown, message });
+            let message = "the server is going down; come back in a moment";
+            return Err(Refusal::new(RefusalCode::ShuttingDown, message).told_by(AGENT, &CAPABILITIES));
         }
-        let room = state.rooms.get(&hello.room).cloned();
+        let echo = hello.capabilities.contains(&Capability::Echo);
+        let room = if echo { None } else { state.rooms.get(&hello.room).cloned() };
         let taken = |name: &str| room.as_ref().is_some_and(|room| lock(&room.members).values().any(|m| m.name == name));
         let crowded = room.as_ref().is_some_and(|room| lock(&room.members).len() >= MOST_OF_A_ROOM);
         let full = crowded || state.streams.len() >= self.config.max_clients as usize;
-        let admission = admit(hello, taken, full)?;
+        let admission = admit(hello, taken, full).map_err(|refusal| refusal.told_by(AGENT, &CAPABILITIES))?;
         let stream = state.free_stream();
-        let room = room.unwrap_or_else(|| state.make_room(&hello.room));
+        let room = room.unwrap_or_else(|| if echo { state.make_echo(stream) } else { state.make_room(&hello.room) });
         let member = Arc::new(Member {
             stream,
             name: hello.name.clone(),
@@ -229,10 +239,10 @@ impl Hub {
             version: admission.version,
             stream,
             server: self.config.name.clone(),
-            agent: concat!("sidetone/", env!("CARGO_PKG_VERSION")).to_owned(),
+            agent: AGENT.to_owned(),
             room: room.name.clone(),
             participants,
-            capabilities: vec![Capability::Audio, Capability::Picture, Capability::Chat],
+            capabilities: CAPABILITIES.to_vec(),
             audio: admission.audio,
             heartbeat_ms: clock::short_millis(heartbeat::INTERVAL),
             timeout_ms: clock::short_millis(heartbeat::TIMEOUT),
@@ -259,7 +269,9 @@ impl Hub {
             members.remove(&stream);
             members.is_empty()
         };
-        if empty {
+        if seat.room.echo {
+            state.echo_rooms.remove(&stream);
+        } else if empty {
             state.rooms.remove(&seat.room.name);
         }
         self.metrics.count_people(state.streams.len(), state.rooms.len());
@@ -271,13 +283,14 @@ impl Hub {
 
     /// The rooms of this tick.
     pub(crate) fn rooms(&self) -> Vec<Arc<Room>> {
-        lock(&self.state).rooms.values().cloned().collect()
+        let state = lock(&self.state);
+        state.rooms.values().chain(state.echo_rooms.values()).cloned().collect()
     }
 
     /// Waits until there is a room; `false` at the end.
     pub(crate) fn wait_for_rooms(&self) -> bool {
         let state = lock(&self.state);
-        let waits = |state: &mut State| state.rooms.is_empty() && !state.draining;
+        let waits = |state: &mut State| state.rooms.is_empty() && state.echo_rooms.is_empty() && !state.draining;
         let state = self.rooms_changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
         !state.draining
     }
@@ -319,12 +332,21 @@ impl State {
     }
 
     fn make_room(&mut self, name: &str) -> Arc<Room> {
-        self.rooms_made += 1;
-        let room =
-            Room { id: self.rooms_made, name: name.to_owned(), members: Mutex::default(), inbox: Mutex::default() };
-        let room = Arc::new(room);
+        let room = self.new_room(name, false);
         self.rooms.insert(name.to_owned(), Arc::clone(&room));
         room
+    }
+
+    fn make_echo(&mut self, stream: u16) -> Arc<Room> {
+        let room = self.new_room(ECHO_ROOM, true);
+        self.echo_rooms.insert(stream, Arc::clone(&room));
+        room
+    }
+
+    fn new_room(&mut self, name: &str, echo: bool) -> Arc<Room> {
+        self.rooms_made += 1;
+        let (id, name) = (self.rooms_made, name.to_owned());
+        Arc::new(Room { id, name, echo, members: Mutex::default(), inbox: Mutex::default() })
     }
 }
 
@@ -374,6 +396,41 @@ mod tests {
             }
         }
         (welcomed, followed)
+    }
+
+    #[test]
+    fn an_echo_is_alone_in_a_room_of_its_own_and_counts_as_a_participant() {
+        let hub = hub(4);
+        let join = |name: &str, room: &str, capabilities: &[Capability]| {
+            let hello = Hello { room: room.to_owned(), capabilities: capabilities.to_vec(), ..hello(name.to_owned()) };
+            hub.join(&hello, &Arc::default())
+        };
+        let ada = join("ada", "lobby", &[Capability::Audio]).unwrap();
+        let echoes = [0, 1].map(|_| join("ada", "lobby", &[Capability::Audio, Capability::Echo]).unwrap());
+        let namesake = join("ada", ECHO_ROOM, &[]).expect("a room of that name is a room like any other");
+        for seat in &echoes {
+            assert_eq!((seat.room.members().len(), seat.room.echo), (1, true), "alone, whoever has its name");
+        }
+        assert_eq!(ada.room.members().len(), 1, "nobody was told of the echoes");
+        assert_eq!(hub.rooms().len(), 4, "the mixer serves all");
+        assert_eq!(join("eve", "lobby", &[Capability::Echo]).unwrap_err().code, RefusalCode::ServerFull);
+        hub.leave(&echoes[0]);
+        assert_eq!(hub.rooms().len(), 3);
+        assert!(join("eve", "lobby", &[]).is_ok(), "its place is free again");
+        for seat in [&echoes[1], &namesake] {
+            hub.leave(seat);
+        }
+        assert_eq!(hub.rooms().iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["lobby"]);
+    }
+
+    #[test]
+    fn a_hello_without_a_common_version_learns_what_the_server_is() {
+        let hello = Hello { version_min: 0, version_max: 0, ..hello("probe".to_owned()) };
+        let refusal = hub(1).join(&hello, &Arc::default()).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::VersionUnsupported);
+        assert_eq!((refusal.version_min, refusal.version_max), (Some(1), Some(1)));
+        assert_eq!(refusal.capabilities.as_deref(), Some(&CAPABILITIES[..]));
+        assert!(refusal.agent.is_some_and(|agent| agent.starts_with("sidetone/")));
     }
 
     #[tokio::test]

@@ -33,8 +33,8 @@ impl Metrics {
             metric
         };
         let connections = gauge("connections", "Open transport connections");
-        let participants = gauge("participants", "Participants in all rooms");
-        let rooms = gauge("rooms", "Rooms with at least one participant");
+        let participants = gauge("participants", "Participants in all rooms, echo rooms included");
+        let rooms = gauge("rooms", "Rooms with at least one participant, without echo rooms");
         let mut counter = |name: &str, help: &str| {
             let metric = Counter::default();
             registry.register(name, help, metric.clone());

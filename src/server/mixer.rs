@@ -85,7 +85,7 @@ fn tick_all(hub: &Hub, rooms: &mut BTreeMap<u64, Mixed>, present: &[Arc<Room>], 
     for room in present {
         let mixed = rooms.entry(room.id).or_insert_with(|| Mixed {
             room: Arc::clone(room),
-            mixer: RoomMixer::new(hub.config.loudest),
+            mixer: if room.echo { RoomMixer::echo() } else { RoomMixer::new(hub.config.loudest) },
             speakers: Speakers::default(),
             sequences: BTreeMap::new(),
             timestamp: 0,

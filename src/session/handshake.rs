@@ -18,7 +18,7 @@ pub struct Admission {
 /// # Errors
 /// The refusal to send.
 pub fn admit(hello: &Hello, taken: impl FnOnce(&str) -> bool, full: bool) -> Result<Admission, Refusal> {
-    let refuse = |code, message| Err(Refusal { code, message });
+    let refuse = |code, message: String| Err(Refusal::new(code, message));
     if hello.version_min > VERSION || hello.version_max < VERSION {
         let (min, max) = (hello.version_min, hello.version_max);
         return refuse(

@@ -118,15 +118,18 @@ const object = (fields) => (value) => {
     if (Object.hasOwn(value, name)) out[name] = read(value[name]);
     else if (byDefault === undefined) throw `missing field \`${name}\``;
     else out[name] = byDefault();
+    if (out[name] === undefined) delete out[name];
   }
   return out;
 };
 const is = (read, byDefault) => [read, byDefault === undefined ? undefined : () => byDefault];
+// left out where it is not told
+const maybe = (read) => [(value) => (value === null ? undefined : read(value)), () => undefined];
 
 /** The sound that every client offers. */
 export const AUDIO = Object.freeze({ codec: 'opus', clock_rate: 48000, channels: 1, frame_ms: 20, bitrate: 128000 });
 const audioParameters = object({ codec: is(text), clock_rate: is(u32), channels: is(u8), frame_ms: is(u8), bitrate: is(u32) });
-const capabilities = list(word('audio', 'picture', 'chat'));
+const capabilities = list(word('audio', 'picture', 'chat', 'echo'));
 const participant = object({ stream: is(u16), name: is(text), muted: is(flag, false) });
 const refusalCode = word('version_unsupported', 'name_invalid', 'name_taken', 'room_invalid', 'server_full', 'audio_unsupported', 'shutting_down');
 // The code is sent back as that of a close frame, where RFC 6455 (section 7.4) reserves some.
@@ -145,7 +148,10 @@ const SHAPES = {
     version: is(u16), stream: is(u16), server: is(text), agent: is(text), room: is(text), participants: is(list(participant)),
     capabilities: is(capabilities), audio: is(audioParameters), heartbeat_ms: is(u32), timeout_ms: is(u32),
   }),
-  refusal: object({ code: is(refusalCode), message: is(text) }),
+  refusal: object({
+    code: is(refusalCode), message: is(text), agent: maybe(text), version_min: maybe(u16), version_max: maybe(u16),
+    capabilities: maybe(capabilities),
+  }),
   ping: object({ nonce: is(u64) }),
   pong: object({ nonce: is(u64) }),
   joined: object({ participant: is(participant) }),

@@ -217,4 +217,128 @@ pub const CAUSES: &[Cause] = &[
         ],
         scenario: "browser-autoplay-locked",
     },
+    Cause {
+        code: "media.packets_lost",
+        layer: Layer::Media,
+        title: "packets of sound are lost",
+        explanation: "The server numbers the packets to each listener, and some numbers never came. TCP loses \
+                      nothing on the way, so they were thrown away before it: the queue to a listener holds 100 ms, \
+                      and the oldest go when the listener or its line does not take them fast enough. Over UDP the \
+                      network itself may drop them.",
+        settled_by: "Gaps in the sequence numbers at the receiver, and audio_dropped of that session in the server's \
+                     session.left event.",
+        confounder: "media.receive_buffer_overflow: the receiver's own kernel dropped them. \
+                     media.jitter_exceeds_buffer: no number is missing, packets were only late.",
+        fixes: &[
+            (Safe, "compare audio_sent and audio_dropped in the server's session.left event with what was received"),
+            (Safe, "look at the line: ss -ti shows retransmissions and the send queue"),
+            (ChangesState, "stop what fills the line, or lower the bitrate"),
+        ],
+        later: &[
+            (Short, "alert on audio_dropped above zero for a listener that reads"),
+            (
+                Medium,
+                "give sound precedence over pictures and bulk data on the way (DSCP, fair queues such as fq_codel)",
+            ),
+        ],
+        scenario: "",
+    },
+    Cause {
+        code: "media.jitter_exceeds_buffer",
+        layer: Layer::Media,
+        title: "sound comes more unevenly than the buffer evens out",
+        explanation: "No packet is missing, and many came later than the buffer was deep, so sound had to be made \
+                      up. The way stands still for moments and then delivers everything at once (a loaded network, \
+                      TCP that repeats a lost segment, wireless), or the sender itself sends in bursts. An adaptive \
+                      buffer grows after that, which costs delay.",
+        settled_by: "Concealed samples while no sequence number is missing, and a jitter (RFC 3550) of the order of \
+                     the buffer.",
+        confounder: "media.sender_stalls: the server's own ticks are late; late_ticks in mixer.stats tell. \
+                     media.packets_lost: numbers are missing.",
+        fixes: &[
+            (Safe, "compare late_ticks in the server's mixer.stats with the jitter that the probe measured"),
+            (ChangesState, "move to a wired network, or stop what fills the line"),
+        ],
+        later: &[
+            (Short, "watch jitter and concealed samples of each client"),
+            (Medium, "raise the smallest delay of the buffer for clients on wireless networks"),
+        ],
+        scenario: "",
+    },
+    Cause {
+        code: "media.sample_rate_mismatch",
+        layer: Layer::Media,
+        title: "sound comes back at another pitch",
+        explanation: "A tone came back higher or lower than it was sent. Somewhere samples of one rate are taken for \
+                      another: a device that runs at 44,100 Hz and is read as 48,000 Hz, a decoder that was made for \
+                      another rate, a resampler that is missing. Voices sound too high or too low, and the stream \
+                      slowly runs out of step.",
+        settled_by: "The strongest frequency against the one that was sent: their ratio is that of two common rates, \
+                     such as 0.919 for 44,100 and 48,000 Hz.",
+        confounder: "media.format_mismatch: samples of another format or number of channels are noise, not another \
+                     tone.",
+        fixes: &[
+            (Safe, "compare clock_rate in the hello and the welcome with what devices and codecs were opened with"),
+            (ChangesState, "open the device at 48,000 Hz, or resample at one place"),
+        ],
+        later: &[
+            (Short, "keep a test that sends a tone through and measures its frequency"),
+            (Medium, "carry the rate with the samples in the types of the code"),
+        ],
+        scenario: "",
+    },
+    Cause {
+        code: "media.clipping",
+        layer: Layer::Media,
+        title: "sound is driven into full scale",
+        explanation: "Far less than full scale was sent, and what came back is cut off at full scale. A gain on the \
+                      way is too high, or sounds are summed without a limiter. It sounds harsh, and nothing can \
+                      repair it afterwards.",
+        settled_by: "The share of samples at full scale in what came back, against the level that was sent.",
+        confounder: "A microphone that is too loud clips before anything is sent: here the sent level is known.",
+        fixes: &[
+            (Safe, "compare the level bytes of the packets that went in and came out"),
+            (ChangesState, "take the gain back, or put the limiter behind the sum"),
+        ],
+        later: &[
+            (Short, "keep a test that measures the level of a tone through the mixer"),
+            (Medium, "show people their level, and warn near full scale"),
+        ],
+        scenario: "",
+    },
+    Cause {
+        code: "media.decode_errors",
+        layer: Layer::Media,
+        title: "packets of sound cannot be decoded",
+        explanation: "Packets come in time and in order, and they are not what the agreed codec makes. The two sides \
+                      do not mean the same codec or version, or bytes were changed or shifted on the way. Every \
+                      packet that cannot be decoded is made up.",
+        settled_by: "The count of packets that the decoder refuses, against all that came.",
+        confounder: "media.packets_lost: what comes can be decoded, and some does not come.",
+        fixes: &[
+            (Safe, "compare codec and frame length in the hello and the welcome"),
+            (ChangesState, "use client and server of the same release"),
+        ],
+        later: &[(Short, "count decode errors apart from losses, and alert on the first")],
+        scenario: "",
+    },
+    Cause {
+        code: "media.latency_growth",
+        layer: Layer::Media,
+        title: "sound comes later and later",
+        explanation: "The delay from mouth to ear is larger at the end than at the beginning. More comes in than is \
+                      played out: a queue without a bound, a clock that runs faster than the other, a buffer that \
+                      grew and never shrinks. In minutes it becomes seconds.",
+        settled_by: "Two markers in the same signal: the delay of the second against that of the first.",
+        confounder: "tcp.high_latency: a long way delays the first word as much as the last.",
+        fixes: &[
+            (Safe, "watch the depth of the buffers: jitterBufferDelay of the client, the send queue in ss -ti"),
+            (ChangesState, "let the client leave and join again, which empties every queue"),
+        ],
+        later: &[
+            (Short, "bound every queue of sound, oldest first out"),
+            (Medium, "correct the drift between clocks by resampling"),
+        ],
+        scenario: "",
+    },
 ];

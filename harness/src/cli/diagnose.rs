@@ -48,10 +48,11 @@ impl Diagnose {
             exit_code: outcome::exit_code(reports.iter(), self.strict),
             scenarios: summaries,
             reports,
+            comparison: None,
         };
         let text = match by_name(&self.format) {
             Ok(reporter) if reporter.name() != "text" => reporter.render(&run),
-            _ => Text { colour: colour() }.render(&run),
+            _ => Text { colour: colour(), every_step: false }.render(&run),
         };
         print_and_exit(&text, run.exit_code)
     }

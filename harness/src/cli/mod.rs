@@ -36,7 +36,7 @@ enum Command {
     /// Run scenarios: launch, observe, diagnose, report.
     Run(run::Run),
     /// Look at a server that is already running, layer by layer.
-    Probe(probe::Probe),
+    Probe(Box<probe::Probe>),
     /// List the listeners of this machine with their owners; those that others can reach are marked.
     Sockets(sockets::Sockets),
     /// Say what cannot be seen or used on this machine, what that costs, and what helps.
@@ -134,4 +134,67 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// The command line as it was given.
 fn command_line() -> Vec<String> {
     std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect()
+}
+
+/// The command line without what is secret: headers, credentials, words to send.
+fn redacted_command_line() -> Vec<String> {
+    redacted(command_line())
+}
+
+fn redacted(words: Vec<String>) -> Vec<String> {
+    const SECRET: [&str; 3] = ["-H", "--header", "--send"];
+    let mut secret_next = false;
+    let mut shown = Vec::new();
+    for word in words {
+        let hidden = match word.split_once('=') {
+            _ if secret_next => {
+                if word.starts_with('@') {
+                    word.clone()
+                } else {
+                    "***".to_owned()
+                }
+            }
+            Some((name, value)) if SECRET.contains(&name) && !value.starts_with('@') => format!("{name}=***"),
+            _ if word.starts_with("-H") && word.len() > 2 && !word.starts_with("-H@") => "-H***".to_owned(),
+            _ if word.starts_with("--") => match word.split_once('=') {
+                Some((name, value)) => format!("{name}={}", sidetone::net::dial::typed::redacted(value)),
+                None => word.clone(),
+            },
+            _ if word.contains('@') => sidetone::net::dial::typed::redacted(&word),
+            _ => word.clone(),
+        };
+        secret_next = SECRET.contains(&word.as_str());
+        shown.push(hidden);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn no_secret_is_in_a_command_line_that_is_written_down() {
+        let words = [
+            "probe",
+            "-H",
+            "Authorization: s3cret",
+            "-HCookie: s3cret",
+            "--header=A: s3cret",
+            "--send",
+            "s3cret",
+            "-H",
+            "@file",
+            "--send=@file",
+            "--proxy=http://a:s3cret@b:1",
+            "wss://me:s3cret@example.org/x",
+            ":7461",
+        ];
+        let shown = redacted(words.iter().map(|w| (*w).to_owned()).collect()).join(" ");
+        assert_eq!(
+            shown,
+            "probe -H *** -H*** --header=*** --send *** -H @file --send=@file --proxy=http://***@b:1 \
+             wss://***@example.org/x :7461"
+        );
+    }
 }

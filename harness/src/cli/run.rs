@@ -67,7 +67,7 @@ pub(super) struct Run {
     strict: bool,
 }
 
-fn parse_destination(text: &str) -> Result<Destination, String> {
+pub(super) fn parse_destination(text: &str) -> Result<Destination, String> {
     let (format, path) = text.split_once('=').ok_or("FORMAT=PATH is needed, for instance markdown=report.md")?;
     if path.is_empty() {
         return Err("the path is missing, for instance markdown=report.md".to_owned());
@@ -134,7 +134,7 @@ impl Run {
         }
         say(&format!("report: {}", done.folder.join("report.md").display()));
         let texts = if done.stdout.is_empty() {
-            vec![Text { colour: colour() }.render(&done.report)]
+            vec![Text { colour: colour(), every_step: false }.render(&done.report)]
         } else {
             done.stdout.clone()
         };

@@ -6,6 +6,7 @@
 //! * `listeners`: what is known of each listener that is missing; `guesses`: what a person would think of first;
 //! * [`view`]: typed look-ups in the evidence, and citations;
 //! * [`summary`]: verdict, expectation, gaps, recommendations; `impact`: what it means for people; `figures`;
+//! * [`probed`]: figures, thresholds and words of probes;
 //! * [`outcome`]: exit code and aggregation of several reports.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; later kinds are none of its business")]
@@ -16,6 +17,7 @@ mod guesses;
 mod impact;
 mod listeners;
 pub mod outcome;
+pub mod probed;
 pub mod questions;
 pub mod rules;
 pub mod summary;

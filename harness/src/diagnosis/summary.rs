@@ -1,6 +1,7 @@
 //! Verdict, expectation, gaps and recommendations: what the checks mean together.
 
-use super::view::{SERVER, View};
+use super::probed::sentence;
+use super::view::View;
 use crate::cause::by_code;
 use crate::evidence::{
     Asked, Check, ClientKind, ClientPlan, Evidence, Expectation, Finding, Horizon, NO_CAUSE, NotChecked, Observation,
@@ -45,10 +46,12 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
             ),
             None => "nothing was checked".to_owned(),
         },
-        (Status::Warn, Some(finding)) => format!("the call works, with a warning: {}", finding.summary),
+        (Status::Warn, Some(finding)) => format!("{}, with a warning: {}", works(evidence), finding.summary),
         (Status::Warn, None) => match first(Status::Warn) {
-            Some(check) => format!("the call works; {}: {}{}", check.title, check.message, others(Status::Warn)),
-            None => "the call works, with a warning".to_owned(),
+            Some(check) => {
+                format!("{}; {}: {}{}", works(evidence), check.title, check.message, others(Status::Warn))
+            }
+            None => format!("{}, with a warning", works(evidence)),
         },
         (Status::Pass | Status::Skip, _) => healthy(evidence, checks),
     };
@@ -57,6 +60,13 @@ pub fn verdict(evidence: &Evidence, checks: &[Check], findings: &[Finding]) -> V
         _ => sentence,
     };
     Verdict { status, sentence }
+}
+
+fn works(evidence: &Evidence) -> String {
+    match &evidence.plan.probe {
+        Some(plan) => format!("{} works", plan.target),
+        None => "the call works".to_owned(),
+    }
 }
 
 /// Why the scenario says nothing: what it breaks on purpose was not broken.
@@ -99,6 +109,9 @@ fn cut_short(evidence: &Evidence, checks: &[Check]) -> String {
 }
 
 fn healthy(evidence: &Evidence, checks: &[Check]) -> String {
+    if let Some(plan) = &evidence.plan.probe {
+        return sentence::healthy(evidence, plan, checks);
+    }
     let passed = checks.iter().filter(|c| c.status == Status::Pass).count();
     let names: Vec<_> = evidence.plan.clients.iter().map(|c| c.name.as_str()).collect();
     if names.is_empty() {
@@ -202,9 +215,8 @@ pub fn not_checked(view: &View<'_>, checks: &[Check]) -> Vec<NotChecked> {
         list.push(NotChecked { what: what.to_owned(), why: why.to_owned(), remedy: remedy.map(str::to_owned) });
     };
     let plan = &view.evidence.plan;
-    if view.pid(SERVER).is_none() && plan.clients.is_empty() {
-        add("sound and pictures", "a probe joins no room", None);
-        add("the server's own log", "a probe sees a server from outside", None);
+    if let Some(probe) = &plan.probe {
+        list.extend(sentence::not_checked(view.evidence, probe));
         return list;
     }
     if plan.server.bind.iter().all(std::net::IpAddr::is_loopback) {
@@ -253,7 +265,7 @@ pub fn reproduce(evidence: &Evidence) -> Vec<String> {
     let line = |command: &[String]| command.iter().map(quoted).collect::<Vec<_>>().join(" ");
     let run = &evidence.run;
     let seeded = run.command.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
-    let seed = if seeded { String::new() } else { format!(" --seed {}", run.seed) };
+    let seed = if seeded || evidence.plan.probe.is_some() { String::new() } else { format!(" --seed {}", run.seed) };
     let server = evidence.observations.iter().find_map(|o| match &o.what {
         Observation::ProcessStarted { process, command, .. } if process == "server" => Some(command),
         _ => None,

@@ -441,6 +441,24 @@ pub struct ScenarioSummary {
     pub duration_ms: u64,
 }
 
+/// Several targets side by side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// One a target.
+    pub columns: Vec<String>,
+    /// One a layer or figure.
+    pub rows: Vec<Compared>,
+}
+
+/// A row of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Compared {
+    /// Layer or figure.
+    pub name: String,
+    /// One a column; empty: not measured there.
+    pub cells: Vec<String>,
+}
+
 /// `report.json` of a whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
@@ -460,4 +478,7 @@ pub struct RunReport {
     pub scenarios: Vec<ScenarioSummary>,
     /// Of each scenario the report of its worst repeat, in the same order.
     pub reports: Vec<Report>,
+    /// Several targets of a probe side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
 }

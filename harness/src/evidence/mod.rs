@@ -17,9 +17,9 @@ pub mod plan;
 pub mod probed;
 
 pub use concluded::{
-    Asked, Check, Confidence, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Finding, Fix, FixKind, Horizon,
-    Hypothesis, HypothesisState, Impact, Layer, Link, Metric, NotChecked, Recommendation, Report, RunReport,
-    ScenarioSummary, Shown, Side, Status, TimelineEntry, Verdict,
+    Asked, Check, Compared, Comparison, Confidence, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Finding,
+    Fix, FixKind, Horizon, Hypothesis, HypothesisState, Impact, Layer, Link, Metric, NotChecked, Recommendation,
+    Report, RunReport, ScenarioSummary, Shown, Side, Status, TimelineEntry, Verdict,
 };
 pub use fault::{Fault, Hold, Millis};
 pub use follow_up::{Answer, Held, ProcessState, Question};
@@ -27,7 +27,9 @@ pub use ledger::Ledger;
 pub use observed::{
     BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
 };
-pub use plan::{Action, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ProbePlan, ServerPlan, Speak, Step};
+pub use plan::{
+    Action, Bound, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ProbePlan, ServerPlan, Speak, Step,
+};
 
 /// Version of `evidence.json` and `report.json`. A reader accepts the same major version with any minor.
 pub const SCHEMA_VERSION: &str = "1.3";

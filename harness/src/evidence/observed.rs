@@ -127,6 +127,7 @@ pub struct ToneLevel {
 
 /// What the harness saw.
 #[expect(missing_docs, reason = "fields are named after what they hold; units are in their names")]
+#[expect(clippy::large_enum_variant, reason = "where there are steps of a probe, there is little else")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Observation {
@@ -251,6 +252,8 @@ pub enum Observation {
     Interrupted { reason: String },
     /// The harness's own share of the run.
     Overhead { observed_ms: u64, total_ms: u64 },
+    /// A figure over all rounds of a probe, in the unit of the figure.
+    Samples { figure: String, values: Vec<f64> },
     /// A step of a probe.
     Probed(probed::Step),
     /// A kind that only a later minor version knows.

@@ -196,7 +196,8 @@ impl Default for Limits {
 }
 
 /// What a probe was asked to look at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbePlan {
     /// The target in its canonical form, without credentials.
     pub target: String,
@@ -235,6 +236,20 @@ pub struct ProbePlan {
     /// Whether the server's own log was read too (`--log`).
     #[serde(default)]
     pub log: bool,
+    /// Thresholds of the user (`--max`, `--min`).
+    #[serde(default)]
+    pub bounds: Vec<Bound>,
+}
+
+/// A threshold of the user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// A figure, and perhaps what of its samples: `tcp.connect.p95`.
+    pub name: String,
+    /// `true`: it must not be above `value`; `false`: not below.
+    pub most: bool,
+    /// In the unit of the figure.
+    pub value: f64,
 }
 
 /// How a target is spoken to.

@@ -21,6 +21,8 @@ pub struct Options {
     pub only: Option<Family>,
     /// Addresses that the user gives instead of a resolver: host, port (`None`: any), address.
     pub resolve: Arc<[(String, Option<u16>, IpAddr)]>,
+    /// Whether those come from an announcement by mDNS.
+    pub by_mdns: bool,
     /// Further headers of requests: secrets. Names as given.
     pub headers: Arc<[(String, String)]>,
     /// `Origin` to send.
@@ -105,6 +107,7 @@ impl Options {
             deadline: Duration::from_secs(3),
             only: None,
             resolve: Arc::default(),
+            by_mdns: false,
             headers: Arc::default(),
             origin: None,
             subprotocols: Arc::default(),
@@ -138,6 +141,7 @@ impl Options {
             proxy: self.proxy.as_ref().map(ToString::to_string),
             proxies_of_environment: self.proxies_of_environment.to_vec(),
             log: self.log,
+            bounds: Vec::new(),
         }
     }
 }

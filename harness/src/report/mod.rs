@@ -6,6 +6,7 @@
 //! | `json` | [`json`] | programs; its schema is shipped |
 //! | `junit` | [`junit`] | CI |
 //! | `text` | [`text`] | a terminal |
+//! | `prometheus` | [`prometheus`] | a collector of figures |
 //!
 //! [`overview`] decides for all of them what is worth saying first, [`figures`] how a figure reads, and [`clean`] makes text
 //! from outside harmless. To add a format: a file with a [`Reporter`], a line in [`REPORTERS`], a snapshot of its samples.
@@ -16,6 +17,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod overview;
+pub mod prometheus;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod text;
@@ -33,8 +35,13 @@ pub trait Reporter: std::fmt::Debug + Send + Sync {
 }
 
 /// Every format.
-pub const REPORTERS: &[&dyn Reporter] =
-    &[&markdown::Markdown, &json::Json, &junit::Junit, &text::Text { colour: false }];
+pub const REPORTERS: &[&dyn Reporter] = &[
+    &markdown::Markdown,
+    &json::Json,
+    &junit::Junit,
+    &text::Text { colour: false, every_step: false },
+    &prometheus::Prometheus,
+];
 
 /// There is no such format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +95,7 @@ pub fn of_scenario(run: &RunReport, index: usize) -> Option<RunReport> {
         started: run.started.clone(),
         command: run.command.clone(),
         exit_code: run.exit_code,
+        comparison: None,
     })
 }
 
@@ -103,7 +111,7 @@ mod tests {
         let error = |name: &str| by_name(name).unwrap_err().to_string();
         assert_eq!(
             error("markdwon"),
-            "there is no report format \"markdwon\", did you mean \"markdown\"?; there are: markdown, json, junit, text"
+            "there is no report format \"markdwon\", did you mean \"markdown\"?; there are: markdown, json, junit, text, prometheus"
         );
         assert!(error("md").contains("did you mean \"markdown\"?"));
         assert!(error("XML").contains("did you mean \"junit\"?"));

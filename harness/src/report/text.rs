@@ -2,7 +2,8 @@
 
 use super::{Reporter, clean, figures, overview};
 use crate::evidence::{
-    Check, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Link, Report, RunReport, Status, Verdict,
+    Check, Compared, Comparison, EvidenceId, EvidenceItem, Expectation, Finding, HypothesisState, Link, Report,
+    RunReport, Status, Verdict,
 };
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ const EXCERPT: usize = 240;
 pub struct Text {
     /// Whether the terminal shows colours and nobody asked for none.
     pub colour: bool,
+    /// Whether everything that was observed is shown too, with the figures.
+    pub every_step: bool,
 }
 
 impl Reporter for Text {
@@ -36,6 +39,9 @@ impl Reporter for Text {
         if let Some((_, report)) = overview::only(run) {
             self.checks(&mut lines, report.checks.iter().collect());
             self.details(&mut lines, report);
+            if self.every_step {
+                self.everything(&mut lines, report);
+            }
             lines.push(String::new());
             lines.extend(expectation(&report.expectation, report.verdict.status));
             lines.push(self.verdict(&report.verdict));
@@ -64,6 +70,9 @@ impl Reporter for Text {
                     lines.extend(expectation(&summary.expectation, summary.verdict.status));
                     lines.push(String::new());
                 }
+            }
+            if let Some(comparison) = &run.comparison {
+                self.side_by_side(&mut lines, comparison);
             }
             lines.push(self.verdict(&run.verdict));
         }
@@ -111,6 +120,45 @@ impl Text {
             }
         }
         self.fixes(lines, report);
+    }
+
+    /// Figures and everything that was observed.
+    fn everything(self, lines: &mut Vec<String>, report: &Report) {
+        if !report.metrics.is_empty() {
+            lines.push(self.heading("Figures"));
+            let width = report.metrics.keys().map(String::len).max().unwrap_or(0);
+            lines.extend(
+                report.metrics.iter().map(|(name, metric)| format!("  {name:width$}  {}", figures::metric(metric))),
+            );
+        }
+        lines.push(self.heading("Everything seen"));
+        for entry in &report.timeline {
+            let at = format!("  {:>9.1} ms  ", entry.at_us as f64 / 1e3);
+            lines.push(hanging_after(&at, at.chars().count(), &clean::sentence(&entry.what), 0));
+        }
+    }
+
+    /// A table with a column a target.
+    fn side_by_side(self, lines: &mut Vec<String>, comparison: &Comparison) {
+        let clean = |text: &String| clean::cut(&clean::sentence(text), TITLE);
+        let head = Compared { name: String::new(), cells: comparison.columns.clone() };
+        let rows: Vec<&Compared> = std::iter::once(&head).chain(&comparison.rows).collect();
+        let first = rows.iter().map(|row| clean(&row.name).chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter()
+                .filter_map(|row| row.cells.get(column))
+                .map(|cell| clean(cell).chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..comparison.columns.len()).map(width).collect();
+        lines.push(self.heading("Side by side"));
+        for row in rows {
+            let cells: Vec<_> =
+                widths.iter().zip(&row.cells).map(|(width, cell)| format!("{:width$}", clean(cell))).collect();
+            lines.push(format!("  {:first$}  {}", clean(&row.name), cells.join("  ")).trim_end().to_owned());
+        }
+        lines.push(String::new());
     }
 
     fn finding(self, report: &Report, finding: &Finding) -> Vec<String> {
@@ -288,21 +336,23 @@ mod tests {
     use super::super::samples;
     use super::*;
 
+    const PLAIN: Text = Text { colour: false, every_step: false };
+
     #[test]
     fn snapshots() {
         for (name, run) in samples::all() {
-            insta::assert_snapshot!(format!("text_{name}"), Text { colour: false }.render(&run));
+            insta::assert_snapshot!(format!("text_{name}"), PLAIN.render(&run));
         }
     }
 
     #[test]
     fn the_verdict_comes_last_and_colours_only_when_asked() {
         for (name, run) in samples::all() {
-            let plain = Text { colour: false }.render(&run);
+            let plain = PLAIN.render(&run);
             let last = plain.lines().rfind(|l| !l.starts_with(' ')).unwrap();
             assert!(last.starts_with(run.verdict.status.word()), "{name}: {last}");
             assert!(!plain.contains('\x1b'), "{name}");
-            let coloured = Text { colour: true }.render(&run);
+            let coloured = Text { colour: true, every_step: false }.render(&run);
             assert!(coloured.contains("\x1b["), "{name}");
             assert_eq!(clean::line(&coloured), clean::line(&plain), "{name}: colours change nothing else");
         }

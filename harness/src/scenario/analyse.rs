@@ -1,7 +1,7 @@
 //! What recordings, pictures and printed snapshots show.
 
 use crate::evidence::{ClientPlan, Log, Observation, Plan, ToneLevel};
-use rustfft::{FftPlanner, num_complex::Complex};
+use crate::probe::talk::ear::{best_delay, strongest_hz};
 use sidetone::audio::{SAMPLE_RATE, meter};
 use sidetone::device::microphone::read_wav;
 use sidetone::video::{Picture, jpeg, pattern, ssim};
@@ -64,7 +64,7 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
         path: path.clone(),
         seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
         rms_db: floor(meter::rms_db(part)),
-        strongest_hz: strongest_hz(part),
+        strongest_hz: strongest_hz(part).unwrap_or(0.0),
         tones: tones.collect(),
     });
     for other in plan.clients.iter().filter(|c| client.hears.contains(&c.name)) {
@@ -86,26 +86,6 @@ fn typical_db(part: &[f32], hz: f64) -> f64 {
 /// JSON knows no infinity: silence is -200 dB.
 fn floor(db: f64) -> f64 {
     if db.is_finite() { db.max(-200.0) } else { -200.0 }
-}
-
-/// The frequency with the most power, from the middle of the signal; 0 if there is none.
-fn strongest_hz(samples: &[f32]) -> f64 {
-    const LENGTH: usize = 1 << 15;
-    if samples.len() < LENGTH {
-        return 0.0;
-    }
-    let from = (samples.len() - LENGTH) / 2;
-    let mut bins: Vec<Complex<f32>> = samples[from..from + LENGTH]
-        .iter()
-        .enumerate()
-        .map(|(i, s)| {
-            let hann = 0.5 - 0.5 * (std::f32::consts::TAU * i as f32 / LENGTH as f32).cos();
-            Complex::new(s * hann, 0.0)
-        })
-        .collect();
-    FftPlanner::new().plan_fft_forward(LENGTH).process(&mut bins);
-    let strongest = (1..LENGTH / 2).max_by(|a, b| bins[*a].norm_sqr().total_cmp(&bins[*b].norm_sqr())).unwrap_or(0);
-    strongest as f64 * f64::from(SAMPLE_RATE) / LENGTH as f64
 }
 
 /// What a recording has of what was sent.
@@ -150,27 +130,6 @@ fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
 
 fn energy<'a>(samples: impl Iterator<Item = &'a f32>) -> f64 {
     samples.map(|s| f64::from(*s).powi(2)).sum()
-}
-
-/// The delay, in samples, at which `piece` fits best into `recorded`; none without samples.
-fn best_delay(piece: &[f32], recorded: &[f32]) -> Option<isize> {
-    if piece.is_empty() || recorded.is_empty() {
-        return None;
-    }
-    let length = (piece.len() + recorded.len()).next_power_of_two();
-    let spectrum = |samples: &[f32]| {
-        let mut bins: Vec<_> = samples.iter().map(|s| Complex::new(*s, 0.0)).collect();
-        bins.resize(length, Complex::default());
-        FftPlanner::new().plan_fft_forward(length).process(&mut bins);
-        bins
-    };
-    let mut product: Vec<_> = spectrum(recorded).iter().zip(spectrum(piece)).map(|(r, s)| r * s.conj()).collect();
-    FftPlanner::new().plan_fft_inverse(length).process(&mut product);
-    let best = (0..length).max_by(|a, b| product[*a].re.total_cmp(&product[*b].re))?;
-    // the upper half of a circular correlation are negative delays
-    let best = isize::try_from(best).ok()?;
-    let whole = isize::try_from(length).ok()?;
-    Some(if best.unsigned_abs() <= recorded.len() { best } else { best - whole })
 }
 
 fn dot(piece: &[f32], recorded: &[f32], delay: isize) -> f64 {
@@ -311,13 +270,5 @@ mod tests {
         let sent = noise(20_000);
         let Alignment { correlation, delay_ms, .. } = align(&sent, &sent[10_000..]);
         assert!((0.6..0.8).contains(&correlation) && delay_ms < -200.0, "{correlation} {delay_ms}");
-    }
-
-    #[test]
-    fn the_strongest_tone_is_found() {
-        let mut samples = vec![0.0; 48_000];
-        sidetone::audio::Tone::new(660.0, 0.1).fill(&mut samples);
-        assert!((strongest_hz(&samples) - 660.0).abs() < 2.0);
-        assert!(strongest_hz(&[0.0; 100]).abs() < 1e-9);
     }
 }

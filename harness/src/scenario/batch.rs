@@ -52,6 +52,13 @@ pub struct Destination {
     pub path: PathBuf,
 }
 
+impl Destination {
+    /// Whether it goes to stdout.
+    pub fn is_stdout(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+}
+
 /// What to run and where to write it.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -186,6 +193,7 @@ impl Batch {
             exit_code: outcome::exit_code(shown.iter(), self.strict),
             scenarios: summaries,
             reports: shown,
+            comparison: None,
         };
         if let Some(interrupt) = interrupt {
             report.exit_code = interrupt.exit_code();

@@ -16,6 +16,7 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::ProcessStarted { process, pid, command } => {
             (process, format!("started as pid {pid}: {}", command.join(" ")))
         }
+        O::Samples { figure, values } => (HARNESS, format!("{figure}: {} samples", values.len())),
         O::Probed(step) => (HARNESS, step.to_string()),
         O::SpawnFailed { process, command, errno, reason } => {
             let errno = errno.map(|e| format!(" (errno {e})")).unwrap_or_default();

@@ -130,7 +130,7 @@ fn good() -> Vec<Frame> {
     let name = "dave".to_owned();
     let messages = [
         welcome(),
-        Message::Refusal(Refusal { code: RefusalCode::ServerFull, message: "no".to_owned() }),
+        Message::Refusal(Refusal::new(RefusalCode::ServerFull, "no")),
         Message::Ping(Ping { nonce: 7 }),
         Message::Pong(Ping { nonce: 7 }),
         Message::Joined(Joined { participant: Participant { stream: 9, name: name.clone(), muted: false } }),

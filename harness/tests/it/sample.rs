@@ -28,6 +28,7 @@ fn report(evidence: &Evidence) -> RunReport {
         verdict: worst.verdict.clone(),
         exit_code: outcome::exit_code([&report].into_iter(), false),
         scenarios: vec![summary],
+        comparison: None,
         reports: vec![report],
     }
 }

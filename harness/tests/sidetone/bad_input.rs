@@ -176,7 +176,7 @@ const CASES: &[Case] = &[
         p.tell(&Message::Left(Left { stream: 1, name: "alice".to_owned() }));
     }),
     case("a refusal from a client", &BOTH, true, 1002, |p| {
-        p.tell(&Message::Refusal(Refusal { code: RefusalCode::ServerFull, message: String::new() }));
+        p.tell(&Message::Refusal(Refusal::new(RefusalCode::ServerFull, "")));
     }),
     case("somebody is heard, says a client", &BOTH, true, 1002, |p| {
         p.tell(&Message::Speaking(Speaking { streams: vec![1] }));

@@ -7,6 +7,7 @@ mod binding;
 mod client;
 mod commands;
 mod drain;
+mod echo;
 mod hostile;
 mod http;
 mod origin;

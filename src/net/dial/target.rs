@@ -103,7 +103,7 @@ impl FromStr for Target {
     fn from_str(typed: &str) -> Result<Self, TargetError> {
         let shown = redacted(typed);
         let Typed { scheme, credentials, host, port, rest } = Typed::parse(typed)?;
-        let scheme = scheme_of(&shown, scheme)?;
+        let scheme = scheme_of(&shown, scheme.as_deref())?;
         if credentials.is_some() {
             return Err(TargetError::Credentials { target: shown });
         }
@@ -139,9 +139,9 @@ impl FromStr for Target {
     }
 }
 
-fn scheme_of(shown: &str, scheme: Option<String>) -> Result<Scheme, TargetError> {
+fn scheme_of(shown: &str, scheme: Option<&str>) -> Result<Scheme, TargetError> {
     let tls = |instead| TargetError::Tls { target: shown.to_owned(), instead };
-    match scheme.as_deref() {
+    match scheme {
         None => Ok(Scheme::None),
         Some("tcp") => Ok(Scheme::Tcp),
         Some("ws") => Ok(Scheme::WebSocket),

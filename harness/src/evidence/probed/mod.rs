@@ -19,9 +19,9 @@ pub use behind::{Behind, Filters, Firewall, Holding, Listening, Owner, Unseen};
 pub use reach::{
     Connected, Exchange, FamilyAnswer, Greeting, Identified, LookupError, NameSource, Proxied, Resolved, Route, Speaks,
 };
-pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn};
+pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn, Unfinished};
 pub use tls::{Alert, Certificate, OldPeer, Tls, Trust, TrustProblem};
-pub use web::{Close, Closed, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
+pub use web::{Close, Closed, FrameProblem, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
 
 use serde::{Deserialize, Serialize};
 use sidetone::event::Errno;

@@ -20,10 +20,25 @@ pub struct Hello {
     pub agent: Option<Excerpt>,
     /// Lowest and highest version that it speaks, where it tells.
     pub versions: Option<(u16, u16)>,
+    /// The version that the probe's own program speaks.
+    #[serde(default)]
+    pub ours: Option<u16>,
     /// What it can do, where it tells: `audio`, `picture`, `chat`, `echo`.
     pub capabilities: Vec<String>,
+    /// A frame that the server began and did not finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Unfinished>,
     /// No answer, or none of Sidetone.
     pub failure: Option<Failure>,
+}
+
+/// A frame of which only the beginning came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// Bytes that had come, header included.
+    pub had: u64,
+    /// Bytes that its header announces, header included; `None`: the header itself is cut, or not kept.
+    pub announced: Option<u64>,
 }
 
 /// A marked signal through the echo room.
@@ -57,8 +72,23 @@ pub struct EchoHeard {
     pub purity_db: Option<f64>,
     /// From the probe's mouth to its ear: the marker's way there and back, in milliseconds.
     pub mouth_to_ear_ms: Option<f64>,
+    /// The same for a second marker, at the end.
+    #[serde(default)]
+    pub mouth_to_ear_last_ms: Option<f64>,
     /// Share of samples at full scale in what came back.
     pub clipped_fraction: Option<f64>,
+    /// Packets received that are no Opus.
+    #[serde(default)]
+    pub undecodable: u64,
+    /// How late the probe itself sent a packet, at worst, in microseconds: what comes too late then says little of the server.
+    #[serde(default)]
+    pub own_lateness_us: u64,
+    /// Whether the server offers an echo room; `None`: it did not come to that.
+    #[serde(default)]
+    pub offered: Option<bool>,
+    /// Code of the refusal, for instance `server_full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// It could not join, or nothing came back.
     pub failure: Option<Failure>,
 }

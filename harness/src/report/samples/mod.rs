@@ -130,6 +130,7 @@ fn run(reports: Vec<Report>, verdict: Verdict, exit_code: u8) -> RunReport {
         exit_code,
         scenarios: reports.iter().map(summary).collect(),
         reports,
+        comparison: None,
     }
 }
 

@@ -1,0 +1,117 @@
+//! The words of a probe's verdict where nothing is wrong, and what it did not look at.
+
+use crate::diagnosis::summary::and;
+use crate::evidence::probed::{Saw, Speaks};
+use crate::evidence::{Check, Evidence, NotChecked, Observation, ProbePlan, Status};
+use std::net::SocketAddr;
+
+/// Everything answers: what, where, how fast.
+pub(in crate::diagnosis) fn healthy(evidence: &Evidence, plan: &ProbePlan, checks: &[Check]) -> String {
+    let passed = checks.iter().filter(|c| c.status == Status::Pass).count();
+    let mut what = Vec::new();
+    let mut add = |text: String| {
+        if !what.contains(&text) {
+            what.push(text);
+        }
+    };
+    for (_, seen) in evidence.observations() {
+        let Observation::Probed(step) = seen else { continue };
+        match &step.saw {
+            Saw::Tls(it) => it.version.iter().for_each(|version| add(version.clone())),
+            Saw::Http(it) => it.status.iter().for_each(|status| add(format!("HTTP {status}"))),
+            Saw::Upgrade(it) if it.failure.is_none() => add("a WebSocket".to_owned()),
+            Saw::Hello(it) if it.answered => add(match &it.agent {
+                Some(agent) => format!("Sidetone ({})", agent.first_line(40)),
+                None => "Sidetone".to_owned(),
+            }),
+            Saw::Echo(it) if it.failure.is_none() => add("sound through the echo room".to_owned()),
+            Saw::Identify(it) if it.speaks == Speaks::Greeting => {
+                let greeting = it.greeting.as_ref();
+                let name = greeting.and_then(|g| g.protocol.clone()).unwrap_or_else(|| "a greeting".to_owned());
+                let words = greeting.map(|g| g.begins.first_line(60)).unwrap_or_default();
+                add(format!("{name} ({words})"));
+            }
+            Saw::Stun(it) => it.mapped.iter().for_each(|mapped| add(format!("STUN, which sees us as {mapped}"))),
+            Saw::Exchange(it) => add(format!("{} bytes in answer", it.received)),
+            _ => {}
+        }
+    }
+    let answers = if what.is_empty() { "it accepts connections".to_owned() } else { and(&what) };
+    let addresses = answering(evidence);
+    let at = if addresses.is_empty() { String::new() } else { format!(" on {}", and(&addresses)) };
+    format!("{} works: {answers}{at}; {}", plan.target, all(passed))
+}
+
+fn all(passed: usize) -> String {
+    match passed {
+        1 => "the one check passed".to_owned(),
+        n => format!("all {n} checks passed"),
+    }
+}
+
+/// Addresses that completed a connection.
+fn answering(evidence: &Evidence) -> Vec<String> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for (_, seen) in evidence.observations() {
+        if let Observation::Probed(step) = seen
+            && let (Some(address), Saw::Connect(it)) = (step.address, &step.saw)
+            && it.failure.is_none()
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// What a probe leaves out, and how it would not.
+pub(in crate::diagnosis) fn not_checked(evidence: &Evidence, plan: &ProbePlan) -> Vec<NotChecked> {
+    let mut list = Vec::new();
+    let mut add = |what: &str, why: String, remedy: Option<&str>| {
+        list.push(NotChecked { what: what.to_owned(), why, remedy: remedy.map(str::to_owned) });
+    };
+    let is_ours = evidence.observations().any(|(_, seen)| {
+        matches!(seen, Observation::Probed(step) if matches!(&step.saw, Saw::Hello(hello) if hello.answered))
+    });
+    if is_ours && !plan.deep {
+        add(
+            "sound",
+            "a probe joins no room unless it is told to".to_owned(),
+            Some("--deep sends a tone through the echo room"),
+        );
+    }
+    let behind = evidence.observations().find_map(|(_, seen)| match seen {
+        Observation::Probed(step) => match &step.saw {
+            Saw::Behind(behind) => Some(behind),
+            _ => None,
+        },
+        _ => None,
+    });
+    match behind {
+        Some(behind) => {
+            for unseen in &behind.unseen {
+                add(&unseen.what, unseen.why.clone(), unseen.remedy.as_deref());
+            }
+            if !plan.log {
+                add("what the server itself says", "its log was not given".to_owned(), Some("--log FILE reads it too"));
+            }
+        }
+        None if plan.proxy.is_some() => {
+            add(
+                "what is behind the socket",
+                "a proxy stands between".to_owned(),
+                Some("run the probe on the server's machine"),
+            );
+        }
+        None => {
+            let why = "the target is not this machine, or has no address".to_owned();
+            add("what is behind the socket", why, Some("run the probe on the server's machine"));
+        }
+    }
+    for (_, seen) in evidence.observations() {
+        if let Observation::NotObserved { what, why, remedy } = seen {
+            add(what, why.clone(), remedy.as_deref());
+        }
+    }
+    list
+}

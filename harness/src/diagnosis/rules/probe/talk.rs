@@ -1,6 +1,0 @@
-//! Sidetone: hello, echo room, mDNS.
-
-use crate::diagnosis::rules::Rule;
-
-/// In this order.
-pub(super) const RULES: &[Rule] = &[];

@@ -1,6 +1,0 @@
-//! HTTP and WebSocket.
-
-use crate::diagnosis::rules::Rule;
-
-/// In this order.
-pub(super) const RULES: &[Rule] = &[];

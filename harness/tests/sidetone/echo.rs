@@ -1,0 +1,92 @@
+//! Echo rooms: a client alone with its own sound.
+
+use super::support::peer::{BOTH, Voice};
+use super::support::{Peer, Server, hello, paced};
+use bytes::Bytes;
+use sidetone::audio::{Decoder, FRAME, meter};
+use sidetone::event::{Event, Transport};
+use sidetone::protocol::control::ECHO_ROOM;
+use sidetone::protocol::{AudioPacket, Capability, Chat, Hello, Kind, Message, Welcome};
+
+/// Joins with `echo`.
+fn echo(server: &Server, transport: Transport, name: &str) -> (Peer, Welcome) {
+    let mut peer = Peer::connect(server, transport);
+    let hello = Hello { capabilities: vec![Capability::Audio, Capability::Echo], ..hello(name, "lobby") };
+    peer.tell(&Message::Hello(hello));
+    let welcome =
+        peer.until_message("a welcome", |m| if let Message::Welcome(welcome) = m { Some(welcome) } else { None });
+    peer.stream = welcome.stream;
+    (peer, welcome)
+}
+
+/// The sound of the next `count` packets that are no keep-alives.
+fn hears(peer: &mut Peer, count: usize) -> Vec<f32> {
+    let (mut decoder, mut sound, mut packets) = (Decoder::new().unwrap(), Vec::new(), 0);
+    peer.until("its own sound", |frame| {
+        let opus = match frame.kind {
+            Kind::Audio => AudioPacket::decode(&frame.payload).unwrap().opus,
+            _ => Bytes::new(),
+        };
+        if !opus.is_empty() {
+            decoder.decode(&opus, &mut sound).unwrap();
+            packets += 1;
+        }
+        (packets == count).then_some(())
+    });
+    sound
+}
+
+#[test]
+fn each_echo_hears_itself_and_no_other_and_no_room_hears_or_sees_an_echo() {
+    let server = Server::start();
+    for transport in BOTH {
+        let (mut ada, _) = Peer::join(&server, transport, "ada", "lobby");
+        let (mut bob, _) = Peer::join(&server, transport, "bob", "lobby");
+        let (mut one, welcome) = echo(&server, transport, "ada");
+        let (mut two, _) = echo(&server, transport, "ada");
+        assert_eq!((welcome.participants.len(), welcome.room.as_str()), (0, ECHO_ROOM));
+        assert!(welcome.capabilities.contains(&Capability::Echo));
+        let tones = [440.0, 660.0, 880.0, 1_100.0];
+        let mut voices = tones.map(Voice::new);
+        paced(FRAME, 75, |_| {
+            for (peer, voice) in [&mut ada, &mut bob, &mut one, &mut two].into_iter().zip(&mut voices) {
+                peer.audio(&voice.packet());
+            }
+        });
+        for (peer, heard) in [(&mut ada, 660.0), (&mut bob, 440.0), (&mut one, 880.0), (&mut two, 1_100.0)] {
+            let sound = hears(peer, 50);
+            let part = &sound[sound.len() / 4..];
+            let level = meter::tone_db(part, heard);
+            assert!((level + 12.0).abs() < 1.5, "{heard} Hz at {level} dBFS");
+            for other in tones.iter().filter(|hz| (**hz - heard).abs() > 1.0) {
+                let leak = meter::tone_db(part, *other);
+                assert!(leak < -60.0, "{other} Hz at {leak} dBFS beside {heard} Hz");
+            }
+        }
+        one.tell(&Message::Chat(Chat { from: String::new(), text: "anybody there?".to_owned() }));
+        drop((one, two));
+        ada.tell(&Message::Chat(Chat { from: String::new(), text: "the end".to_owned() }));
+        let strange = bob.until_message("the end", |m| match m {
+            Message::Joined(joined) => Some(format!("joined: {}", joined.participant.name)),
+            Message::Left(left) => Some(format!("left: {}", left.name)),
+            Message::Chat(chat) => Some(chat.text),
+            _ => None,
+        });
+        assert_eq!(strange, "the end", "a room is told nothing of an echo");
+    }
+    let log = server.stop();
+    let joined = log.iter().filter(|r| matches!(&r.event, Event::SessionJoined { room, .. } if room == ECHO_ROOM));
+    assert_eq!(joined.count(), 4);
+}
+
+#[test]
+fn who_is_silent_in_an_echo_room_hears_keep_alives() {
+    let server = Server::start();
+    let (mut peer, _) = echo(&server, Transport::Tcp, "ada");
+    let level = peer.until("a keep-alive", |frame| match frame.kind {
+        Kind::Audio => Some(AudioPacket::decode(&frame.payload).unwrap().level),
+        _ => None,
+    });
+    assert_eq!(level, 127);
+    server.stop();
+}
