@@ -131,6 +131,7 @@ fn a_stranger_is_named_by_its_own_words_or_by_what_it_speaks_when_asked() {
     let behind = Behind {
         port: 7460,
         listeners: vec![Listening {
+            v6only: None,
             address: address(),
             covers: true,
             v6only: None,
