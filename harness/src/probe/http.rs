@@ -1,60 +1,81 @@
-//! HTTP/1.1: one GET on a connection of its own.
+//! HTTP/1.1: one GET of a scenario to its own server, on a connection of its own.
 
-use super::tcp::{begin, took_us};
+use super::open::Connection;
+use super::watch::Watch;
+use super::web::http;
+use super::{failure, tcp};
 use crate::evidence::Observation;
+use crate::evidence::probed::{Failure, How};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
-/// Most bytes of an answer that are read.
-const MOST: u64 = 64 << 10;
+/// Most characters of a body that are kept.
+const MOST: usize = 2_000;
 
 /// Asks for `path`.
 pub async fn get(address: SocketAddr, path: &str, patience: Duration) -> Observation {
-    let began = begin();
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(MOST).read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer)
+    let began = tcp::begin();
+    let watch = Watch::start(patience);
+    let lap = watch.begin();
+    let connected = match timeout_at(lap.until(), TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(failure::of(&error)),
+        Err(_) => Err(failure::late(patience, &[])),
     };
-    let result = timeout(patience, asked).await;
-    let took_us = took_us(began);
-    let (status, body, error) = match result {
-        Err(_) => (None, String::new(), Some(format!("no whole answer within {} ms", patience.as_millis()))),
-        Ok(Err(error)) => (None, String::new(), Some(error.to_string())),
-        Ok(Ok(answer)) => parse(&String::from_utf8_lossy(&answer)),
+    let (status, body, failed) = match connected {
+        Err(failure) => (None, String::new(), Some(failure)),
+        Ok(stream) => {
+            let mut stream: Connection = stream;
+            let answer = http::once(&mut stream, address, path, (lap, watch)).await;
+            let body = String::from_utf8_lossy(&answer.body).chars().take(MOST).collect();
+            (answer.http.status, body, answer.http.failure)
+        }
     };
-    Observation::Http { address, path: path.to_owned(), status, body, error, took_us }
+    let error = failed.map(told);
+    Observation::Http { address, path: path.to_owned(), status, body, error, took_us: tcp::took_us(began) }
 }
 
-/// Status, body (cut after 2,000 characters) and what is wrong.
-fn parse(answer: &str) -> (Option<u16>, String, Option<String>) {
-    let status = answer
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.split(' ').nth(1)?.split(['\r', '\n']).next()?.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).chars().take(2_000).collect();
-    if let Some(status) = status {
-        return (Some(status), body, None);
+fn told(failure: Failure) -> String {
+    match failure.how {
+        How::Malformed => format!("no HTTP answer: {:?}", failure.begins.first_line(80)),
+        _ => failure.to_string(),
     }
-    let seen: String = answer.chars().take(80).collect();
-    (None, String::new(), Some(format!("no HTTP answer: {seen:?}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
-    #[test]
-    fn answers() {
-        assert_eq!(parse("HTTP/1.1 200 OK\r\nA: b\r\n\r\nhello"), (Some(200), "hello".to_owned(), None));
-        assert_eq!(parse("HTTP/1.0 503\r\n\r\n").0, Some(503));
-        for bad in ["", "SSH-2.0-x", "HTTP/1.1", "HTTP/1.1 abc x"] {
-            assert!(parse(bad).2.is_some(), "{bad:?}");
+    async fn answered(answer: &'static [u8]) -> (Option<u16>, String, Option<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            drop(stream.read(&mut [0; 4096]).await);
+            drop(stream.write_all(answer).await);
+        });
+        let Observation::Http { status, body, error, .. } = get(address, "/x", Duration::from_secs(5)).await else {
+            panic!("no answer")
+        };
+        (status, body, error)
+    }
+
+    #[tokio::test]
+    async fn answers() {
+        let said = answered(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"a\":\"\\\"\xc3\xbc\"}").await;
+        assert_eq!(said, (Some(200), "{\"a\":\"\\\"ü\"}".to_owned(), None), "the body is as it came");
+        assert_eq!(answered(b"HTTP/1.0 503\r\n\r\n").await.0, Some(503));
+        for (bad, why) in [
+            (&b""[..], "closed without a byte"),
+            (b"SSH-2.0-x\r\n", "no HTTP answer: \"SSH-2.0-x\""),
+            (b"HTTP/1.1", "closed after 8 bytes"),
+            (b"HTTP/1.1 abc x", "no HTTP answer: \"HTTP/1.1 abc x\""),
+        ] {
+            assert_eq!(answered(bad).await, (None, String::new(), Some(why.to_owned())));
         }
     }
 }

@@ -15,6 +15,7 @@ mod page_hardening;
 mod page_life;
 mod place;
 mod probe_cases;
+mod probe_commands;
 mod probes;
 mod probes_deep;
 mod sabotage;

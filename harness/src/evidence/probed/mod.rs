@@ -21,7 +21,7 @@ pub use reach::{
 };
 pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn, Unfinished};
 pub use tls::{Alert, Certificate, OldPeer, Tls, Trust, TrustProblem};
-pub use web::{Close, Closed, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
+pub use web::{Close, Closed, FrameProblem, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
 
 use serde::{Deserialize, Serialize};
 use sidetone::event::Errno;

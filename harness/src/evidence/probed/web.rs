@@ -2,6 +2,7 @@
 
 use super::{Excerpt, Failure};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// One HTTP/1.1 request and its answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +27,18 @@ pub struct Http {
     pub body: Excerpt,
     /// Bytes of the body that were read.
     pub body_bytes: u64,
+    /// Whether the body came as whole as its headers announce; `None`: there was more than is read, or no body.
+    #[serde(default)]
+    pub body_whole: Option<bool>,
     /// `Content-Encoding`, where the server compresses unasked.
     pub encoding: Option<String>,
     /// When the first byte came, in microseconds after the request.
     pub first_byte_us: Option<u64>,
-    /// Which redirect this is, from 0.
+    /// Which redirect this is, from 0. The step's address stays that of the first request.
     pub hop: u32,
+    /// Where it was asked, if it is another address than the step's.
+    #[serde(default)]
+    pub peer: Option<SocketAddr>,
     /// Where it is sent on to.
     pub location: Option<String>,
     /// Who says that it stands between: `Via`, `X-Cache`, `CF-Ray`, ... with their values.
@@ -124,6 +131,38 @@ pub struct Message {
     pub begins: Excerpt,
 }
 
+/// What a peer's frames can break (RFC 6455, sections 5 and 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameProblem {
+    /// A reserved bit is set, and no extension was agreed.
+    ReservedBit,
+    /// An opcode that RFC 6455 does not have.
+    UnknownOpcode,
+    /// A server's frame is masked.
+    Masked,
+    /// A control frame in fragments.
+    ControlFragmented,
+    /// A control frame with more than 125 bytes.
+    ControlTooLong,
+    /// The highest bit of a 64-bit length is set.
+    LengthTooLong,
+    /// The length is written with more bytes than it needs.
+    LengthNotMinimal,
+    /// A continuation of no message.
+    ContinuationOfNothing,
+    /// A message begins inside another.
+    MessageInMessage,
+    /// A close frame with a code that may not be sent, or with half a code.
+    CloseCode,
+    /// A text message or a close reason that is not UTF-8.
+    BadUtf8,
+    /// It announces more bytes than any server means.
+    TooLarge,
+    /// More frames or bytes than anybody asked for.
+    Flood,
+}
+
 /// What came while nobody asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
@@ -139,6 +178,9 @@ pub struct Wait {
     pub closed: Option<Closed>,
     /// The header of the frame that breaks the rules, hexadecimal.
     pub offending: Option<String>,
+    /// What that frame breaks.
+    #[serde(default)]
+    pub problem: Option<FrameProblem>,
     /// A frame that breaks the rules, a flood, a connection that ended without a close frame.
     pub failure: Option<Failure>,
 }
@@ -159,6 +201,9 @@ pub struct Close {
     pub answer: Option<Closed>,
     /// Whether the server then closed the connection, as RFC 6455 7.1.1 wants; `None`: not waited for.
     pub hung_up: Option<bool>,
+    /// What a frame breaks that came instead.
+    #[serde(default)]
+    pub problem: Option<FrameProblem>,
     /// No close frame.
     pub failure: Option<Failure>,
 }
