@@ -7,7 +7,8 @@
 
 mod alert;
 mod certificate;
-od old;
+pub mod files;
+mod old;
 mod peer;
 mod recorder;
 mod second;
@@ -19,8 +20,6 @@ mod trust;
 mod wrong;
 
 pub use second::second_looks;
-
-pub mod files;
 
 use crate::evidence::probed::{Failure, How, Saw, Step, Tls};
 use crate::probe::failure;
