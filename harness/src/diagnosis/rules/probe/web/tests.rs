@@ -55,7 +55,7 @@ fn only(report: &Report) -> &Finding {
     for check in report.checks.iter().filter(|c| matches!(c.status, Status::Fail | Status::Warn | Status::Unknown)) {
         assert_eq!(check.caused_by.as_deref(), Some(finding.cause.as_str()), "{check:?}");
     }
-    assert!(finding.chain.iter().all(|link| !link.statement.is_empty()) && !finding.chain.is_empty());
+    assert!(finding.chain.iter().all(|link| !link.statement().is_empty()) && !finding.chain.is_empty());
     finding
 }
 
@@ -400,7 +400,7 @@ fn frames_that_are_wrong_too_many_or_missing_have_their_cause() {
     found(giant, "websocket.message_too_big", Confidence::Medium, &["64 MiB"]);
     let flood = troubled(How::TooMuch, "1001 frames that nobody asked for", Some(P::Flood));
     let report = found(flood, "websocket.flooded", Confidence::High, &["1001 frames"]);
-    assert!(report.findings[0].chain.iter().any(|link| link.statement == "2 of 3 frames were pings"));
+    assert!(report.findings[0].chain.iter().any(|link| link.statement() == "2 of 3 frames were pings"));
     let ended = || troubled(How::Closed, "the connection ended without a close frame", None);
     found(ended(), "websocket.closed_without_frame", Confidence::Medium, &["without a close frame"]);
     let greeted = Saw::Hello(Hello { answered: true, code: Some("ok".to_owned()), ..Hello::default() });
