@@ -224,4 +224,45 @@ pub const CAUSES: &[Cause] = &[
         ],
         scenario: "ephemeral-range-exhausted",
     },
+    Cause {
+        code: "bind.other_network_namespace",
+        layer: Layer::Bind,
+        title: "the server listens in another network namespace",
+        explanation: "A process listens on the port, but in a network namespace of its own: a container, a service with \
+                      PrivateNetwork=, or something that was started with ip netns exec. Its loopback and its ports are not those \
+                      of the machine, so here nothing listens and connections are refused. Seen from inside everything is well.",
+        settled_by: "A connection is refused here, and /proc/PID/net/tcp of a process whose ns/net differs from ours has a LISTEN \
+                     row for the port.",
+        confounder: "tcp.refused: nothing listens anywhere. A published port of a container forwards from here, and then there is a \
+                     listener or a rule here too.",
+        fixes: &[
+            (Safe, "connect to the address of the namespace: nsenter --net --target PID ip -br address"),
+            (ChangesState, "publish the port (docker run --publish PORT:PORT), and bind 0.0.0.0 inside, not 127.0.0.1"),
+            (NeedsRoot, "look from inside: nsenter --net --target PID sidetone-harness probe :PORT"),
+        ],
+        later: &[
+            (Short, "write down which ports each container publishes"),
+            (Medium, "probe services by the address that their clients use, from outside the container"),
+        ],
+        scenario: "",
+    },
+    Cause {
+        code: "bind.loopback_only",
+        layer: Layer::Bind,
+        title: "the server listens on loopback only",
+        explanation: "The server listens on 127.0.0.1 or ::1, which only programs of the same machine reach, and clients come to \
+                      another address of it. The kernel refuses them at once: that address has no listener. It is a usual and \
+                      safe default, and a usual surprise when the first client from outside comes.",
+        settled_by: "The address refuses (ECONNREFUSED), and every LISTEN row of the port is for a loopback address.",
+        confounder: "tcp.filtered: no answer until the deadline. tcp.rejected_by_filter: the LISTEN row covers the address.",
+        fixes: &[
+            (Safe, "on the same machine, use 127.0.0.1 or ::1"),
+            (ChangesState, "let the server listen on the address, or on all of them: --bind 0.0.0.0 --bind ::"),
+        ],
+        later: &[
+            (Short, "decide for each service who may reach it, and write its bind address down"),
+            (Medium, "bind only what is needed, and put a proxy with TLS before what others reach"),
+        ],
+        scenario: "",
+    },
 ];

@@ -105,4 +105,28 @@ pub const CAUSES: &[Cause] = &[
         ],
         scenario: "server-killed",
     },
+    Cause {
+        code: "process.blocked_on_io",
+        layer: Layer::Process,
+        title: "the process waits for a device and cannot be interrupted",
+        explanation: "The process is in state D: it waits in the kernel for a disk, a network file system or a driver, and not even \
+                      SIGKILL reaches it until that ends. Connections to its listener are completed by the kernel all the \
+                      same, and nobody answers. A moment of it is normal; seconds mean a device or a server behind a mount \
+                      that does not answer.",
+        settled_by: "The state in /proc/PID/stat is D and stays so, and wchan names where it waits.",
+        confounder: "process.stopped: state T. A short wait for a busy disk is state D too, and over at the next look.",
+        fixes: &[
+            (
+                Safe,
+                "look again, and where it waits: cat /proc/PID/wchan; dmesg tells of disks and mounts that do not answer",
+            ),
+            (ChangesState, "bring back what it waits for (the file server, the disk, the network to it)"),
+            (NeedsRoot, "read its stack: cat /proc/PID/stack; umount -l frees a mount whose server is gone"),
+        ],
+        later: &[
+            (Short, "mount network file systems with soft or a short timeout where that is safe"),
+            (Medium, "do file work in threads of its own, so that the accept loop never waits for a disk"),
+        ],
+        scenario: "",
+    },
 ];

@@ -1,13 +1,15 @@
 //! The command line and the exit codes. I/O.
 //!
-//! * `run`, `probe`, `browser`, `diagnose`, `explain`, `hold`: one file a subcommand.
+//! * `run`, `probe`, `sockets`, `doctor`, `browser`, `diagnose`, `explain`, `hold`: one file a subcommand.
 
 mod browser;
 mod diagnose;
+mod doctor;
 mod explain;
 mod hold;
 mod probe;
 mod run;
+mod sockets;
 
 use crate::diagnosis::outcome::exit;
 use crate::scenario::isolated;
@@ -35,6 +37,10 @@ enum Command {
     Run(run::Run),
     /// Look at a server that is already running, layer by layer.
     Probe(Box<probe::Probe>),
+    /// List the listeners of this machine with their owners; those that others can reach are marked.
+    Sockets(sockets::Sockets),
+    /// Say what cannot be seen or used on this machine, what that costs, and what helps.
+    Doctor(doctor::Doctor),
     /// Join a room with a real browser, as a client program of its own.
     Browser(Box<browser::Browser>),
     /// Diagnose saved evidence again, offline.
@@ -67,6 +73,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::Probe(probe) => probe.run(),
+        Command::Sockets(sockets) => sockets.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Browser(browser) => browser.run(),
         Command::Diagnose(diagnose) => diagnose.run(),
         Command::Explain(explain) => explain.run(),

@@ -148,9 +148,7 @@ async fn above(stream: Connection, address: SocketAddr, options: &Options, watch
 /// Whether the peer did not answer in the protocol it was spoken to in, so that one wants to know what it does speak.
 fn unlike_what_was_asked(steps: &[Step]) -> bool {
     steps.iter().any(|step| match &step.saw {
-        Saw::Tls(tls) => {
-            tls.failure.is_some() && tls.alert.is_none() && tls.old.as_ref().is_none_or(|old| old.version.is_none())
-        }
+        Saw::Tls(tls) => !tls.second_look && !tls.disagreed && tls.failure.is_some() && tls.alert.is_none(),
         Saw::Upgrade(upgrade) => upgrade.answer.status.is_none(),
         Saw::Http(http) => http.status.is_none() && http.hop == 0,
         Saw::Hello(hello) => hello.failure.as_ref().is_some_and(|f| f.how != How::Said),

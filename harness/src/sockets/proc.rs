@@ -20,8 +20,13 @@ pub fn local_ports() -> Result<BTreeSet<u16>, String> {
 }
 
 fn all() -> Result<Vec<SocketRow>, String> {
-    let mut rows = read("/proc/net/tcp", 8)?;
-    rows.extend(read("/proc/net/tcp6", 32)?);
+    all_of("/proc")
+}
+
+/// Every TCP socket of a network namespace, without owners: `/proc` for ours, `/proc/PID` for that of a process.
+pub(crate) fn all_of(folder: &str) -> Result<Vec<SocketRow>, String> {
+    let mut rows = read(&format!("{folder}/net/tcp"), 8)?;
+    rows.extend(read(&format!("{folder}/net/tcp6"), 32)?);
     Ok(rows)
 }
 
@@ -63,7 +68,7 @@ fn owners(pids: impl Iterator<Item = u32>) -> BTreeMap<u64, BTreeSet<u32>> {
 }
 
 /// `socket:[12345]`.
-fn socket_inode(target: &str) -> Option<u64> {
+pub(crate) fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
@@ -108,7 +113,7 @@ fn parse_address(text: &str, digits: usize) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?))
 }
 
-const fn state_name(state: u8) -> &'static str {
+pub(crate) const fn state_name(state: u8) -> &'static str {
     match state {
         1 => "ESTABLISHED",
         2 => "SYN_SENT",

@@ -2,6 +2,7 @@
 mod bad_input;
 mod browser;
 mod disk;
+mod echoing;
 mod evidence;
 mod fault_runs;
 mod faults;
@@ -14,6 +15,7 @@ mod page_hardening;
 mod page_life;
 mod place;
 mod probe_cases;
+mod probe_commands;
 mod probes;
 mod probes_deep;
 mod sabotage;

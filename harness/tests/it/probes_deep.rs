@@ -110,7 +110,7 @@ async fn a_deep_probe_hears_itself_over_the_framed_protocol_and_finds_nothing_wr
     assert_eq!(check("session.hello").status, Status::Pass, "{report:?}");
     assert_eq!(check("session.hello").evidence.len(), 1);
     let echo = check("media.echo");
-    assert!(echo.message.contains("packets back") && echo.caused_by.as_deref() != Some("media.silence"), "{echo:?}");
+    assert!(echo.message.contains("packets out") && echo.caused_by.as_deref() != Some("media.silence"), "{echo:?}");
     stop(child).await;
     place.nothing_left().await;
 }

@@ -1,7 +1,8 @@
 //! Servers that do what a file says: the peers of probes. Plain threads, so that no runtime of a test matters.
 #![cfg(test)] // so that the lints know the helpers for test code
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use super::echoing;
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde::Deserialize;
@@ -41,7 +42,7 @@ pub(crate) struct Tls {
     /// Valid from and until, in days from now.
     #[serde(default = "a_month")]
     pub(crate) days: [i64; 2],
-    /// `ca` (given to the probe as `{ca}`), `self`, `stranger`, `intermediate` (which is not sent).
+    /// `ca` (given to the probe as `{ca}`), `self`, `stranger`, `intermediate` (which is not sent; the certificate says where it can be had).
     #[serde(default = "by_ca")]
     pub(crate) signed_by: String,
     #[serde(default)]
@@ -104,6 +105,11 @@ fn certificate(tls: &Tls, authority: &Authority) -> (Vec<CertificateDer<'static>
         "intermediate" => {
             let between = authority_params("an intermediate");
             let between_key = KeyPair::generate().unwrap();
+            // SEQUENCE { SEQUENCE { caIssuers, [6] "http://ca.example/i" } }, as public authorities write it (RFC 5280 4.2.2.1)
+            let access =
+                [&b"\x30\x21\x30\x1f\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x13"[..], b"http://ca.example/i"];
+            let access = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access.concat());
+            params.custom_extensions.push(access);
             params.signed_by(&key, &Issuer::new(between, between_key))
         }
         other => panic!("signed_by = {other:?} is not known"),
@@ -192,6 +198,7 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
             "read" => both.read_exact(&mut vec![0; usize::try_from(number(step, 1)).unwrap()])?,
             "read-frame" => drop(read_frame(&mut both)?),
             "read-sidetone" => read_sidetone(&mut both)?,
+            "echo" => echoing::echo(&mut both, text(step, 1))?,
             "pong" => {
                 let payload = read_frame(&mut both)?;
                 let mut frame = vec![0x8a, u8::try_from(payload.len()).unwrap()];

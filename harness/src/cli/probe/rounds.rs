@@ -7,10 +7,13 @@ use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::diagnosis::diagnose;
 use crate::diagnosis::outcome;
 use crate::diagnosis::probed::samples::samples;
+use crate::diagnosis::questions::questions;
+use crate::evidence::probed::{Saw, Step};
 use crate::evidence::{
     Evidence, Expectation, Log, Observation, Observed, Plan, Report, RunInfo, SCHEMA_VERSION, Status,
 };
 use crate::launch::{logs, resources};
+use crate::probe::follow_up;
 use crate::probe::run::look;
 use crate::scenario::folder::run_id;
 use crate::timeline::timeline;
@@ -18,6 +21,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// Rounds of questions that a log raises.
+const MOST_ROUNDS: u32 = 4;
 
 /// What became of a target.
 pub(super) struct Done {
@@ -133,6 +139,7 @@ async fn round(asked: &Probe, wanted: &Wanted, number: u32) -> Evidence {
         }
     }
     let mut logs = Vec::new();
+    let here = observations.iter().any(|seen| matches!(&seen.what, Observation::Probed(step) if is_here(step)));
     if let Some(path) = &asked.log {
         match read(path) {
             Ok(log) => logs.push(log),
@@ -161,7 +168,7 @@ async fn round(asked: &Probe, wanted: &Wanted, number: u32) -> Evidence {
         harness_version: env!("CARGO_PKG_VERSION").to_owned(),
         ..RunInfo::default()
     };
-    Evidence {
+    let mut evidence = Evidence {
         schema_version: SCHEMA_VERSION.to_owned(),
         run,
         plan,
@@ -169,6 +176,29 @@ async fn round(asked: &Probe, wanted: &Wanted, number: u32) -> Evidence {
         logs,
         observations,
         artefacts: BTreeMap::new(),
+    };
+    if here && asked.log.is_some() {
+        follow_up(&mut evidence).await;
+    }
+    evidence
+}
+
+/// Whether the target is this machine.
+fn is_here(step: &Step) -> bool {
+    matches!(&step.saw, Saw::Route(route) if route.this_machine == Some(true))
+}
+
+/// What the log leaves open is found out: who has the port now, and can it be bound?
+async fn follow_up(evidence: &mut Evidence) {
+    for _ in 0..MOST_ROUNDS {
+        let questions = questions(evidence);
+        if questions.is_empty() {
+            break;
+        }
+        for (question, because) in questions {
+            let answer = follow_up::answer(&question, &because).await;
+            evidence.observations.push(seen(answer));
+        }
     }
 }
 

@@ -80,7 +80,7 @@ pub struct EchoHeard {
     /// Packets received that are no Opus.
     #[serde(default)]
     pub undecodable: u64,
-    /// How late the probe itself sent a packet, at worst, in microseconds: then nothing that is wrong says much of the server.
+    /// How late the probe itself sent a packet, at worst, in microseconds: what comes too late then says little of the server.
     #[serde(default)]
     pub own_lateness_us: u64,
     /// Whether the server offers an echo room; `None`: it did not come to that.

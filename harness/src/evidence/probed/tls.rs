@@ -1,14 +1,17 @@
 //! TLS.
 
 use super::Failure;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A handshake. It goes on whatever the certificate is; whether it can be trusted is in [`Tls::trust`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Tls {
     /// The server name that was sent; `None`: none (an address, or the second look without one).
     pub server_name: Option<String>,
-    /// Whether this is the second look, without a server name.
+    /// Whether this is a further look: without a server name (for an address: with one), or the first one told again with
+    /// [`Tls::old`] or [`Trust::clock_ahead_s`]. Its time is not that of the handshake.
     #[serde(default)]
     pub second_look: bool,
     /// Protocols that were offered (ALPN).
@@ -29,8 +32,14 @@ pub struct Tls {
     pub trust: Option<Trust>,
     /// Whether the server asked for a certificate of ours.
     pub asks_certificate: bool,
+    /// Whose certificates it takes, distinguished names. Kept: 10 at most; empty: it names nobody.
+    #[serde(default)]
+    pub asks_for_those_of: Vec<String>,
     /// Whether one was sent.
     pub sent_certificate: bool,
+    /// The server chose a version or a cipher that our library does not speak.
+    #[serde(default)]
+    pub disagreed: bool,
     /// The alert that ended it.
     pub alert: Option<Alert>,
     /// What an older hello found, where our library could not speak to the peer.
@@ -128,4 +137,81 @@ pub struct OldPeer {
     pub alert: Option<Alert>,
     /// What is no TLS at all: how its answer begins.
     pub failure: Option<Failure>,
+}
+
+/// Seconds from one moment to another, both RFC 3339; `None`: not readable, as the year 9999 that means "never".
+fn seconds_between(from: &str, to: &str) -> Option<i64> {
+    let (from, to) = (from.parse::<Timestamp>().ok()?, to.parse::<Timestamp>().ok()?);
+    Some(to.as_second() - from.as_second())
+}
+
+/// A span for people, of whichever sign: `3 days`, `1 hour`, `20 seconds`.
+pub fn span(seconds: i64) -> String {
+    let whole = seconds.unsigned_abs();
+    let (count, unit) = match whole {
+        0..120 => (whole, "second"),
+        120..7_200 => (whole / 60, "minute"),
+        7_200..172_800 => (whole / 3_600, "hour"),
+        _ => (whole / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+impl Certificate {
+    /// Seconds until it ends, from a moment in RFC 3339; negative: it has ended. `None`: never, or not readable.
+    pub fn ends_in_s(&self, at: &str) -> Option<i64> {
+        seconds_between(at, &self.not_after)
+    }
+
+    /// Seconds until it begins, from a moment in RFC 3339; negative: it has begun.
+    pub fn begins_in_s(&self, at: &str) -> Option<i64> {
+        seconds_between(at, &self.not_before)
+    }
+
+    /// What people call it: its subject, or its first name, or its serial number.
+    pub fn called(&self) -> String {
+        match (self.subject.as_str(), self.names.first()) {
+            ("", Some(name)) => name.clone(),
+            ("", None) => format!("certificate {}", self.serial),
+            (subject, _) => subject.to_owned(),
+        }
+    }
+
+    /// Its names in a few words: the first three and how many more.
+    pub fn told_names(&self) -> String {
+        match self.names.as_slice() {
+            [] => "no name".to_owned(),
+            [a, b, c, more @ ..] if !more.is_empty() => format!("{a}, {b}, {c} and {} more", more.len()),
+            few => few.join(", "),
+        }
+    }
+
+    /// Bits of an RSA key; `None`: another kind.
+    pub fn rsa_bits(&self) -> Option<u32> {
+        self.key.strip_prefix("RSA ")?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_names_of_a_certificate_are_told() {
+        let certificate = Certificate {
+            names: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(),
+            not_before: "2026-11-01T00:00:00Z".to_owned(),
+            not_after: "2026-11-24T00:00:00Z".to_owned(),
+            key: "RSA 1024".to_owned(),
+            ..Certificate::default()
+        };
+        let at = "2026-11-27T00:00:00Z";
+        assert_eq!(certificate.ends_in_s(at).map(span).as_deref(), Some("3 days"));
+        assert_eq!(certificate.begins_in_s(at), Some(-26 * 86_400));
+        assert_eq!((certificate.told_names(), certificate.called()), ("a, b, c and 2 more".to_owned(), "a".to_owned()));
+        assert_eq!(certificate.rsa_bits(), Some(1_024));
+        let never = Certificate { not_after: "9999-12-31T23:59:59Z".to_owned(), ..Certificate::default() };
+        assert_eq!((never.ends_in_s(at), never.told_names()), (None, "no name".to_owned()));
+        assert_eq!([span(1), span(-7_200), span(300)], ["1 second", "2 hours", "5 minutes"]);
+    }
 }

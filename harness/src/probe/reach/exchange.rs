@@ -202,10 +202,11 @@ mod tests {
 
     #[tokio::test]
     async fn silence_and_floods_end() {
+        static FLOOD: &[&[u8]] = &[&[b'a'; 64]; MOST / 64 + 1];
         let asks = options("tcp://127.0.0.1:9", "PING", Some("PONG"));
         let silent = stream(&asks, &[], false, Duration::from_millis(100)).await.failure.unwrap();
         assert_eq!((silent.how, silent.words.as_str()), (How::TimedOut, "no byte within 100 ms"));
-        let flood = stream(&asks, &[b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; MOST / 32 + 1], false, Duration::from_secs(20)).await;
+        let flood = stream(&asks, FLOOD, false, Duration::from_secs(20)).await;
         assert_eq!((flood.failure.unwrap().how, flood.received), (How::TooMuch, MOST as u64));
     }
 

@@ -362,7 +362,7 @@ mod tests {
         let loud: Vec<f32> = signal().iter().map(|s| (s * 40.0).clamp(-1.0, 1.0)).collect();
         let heard = judged(&arrivals(&encoded(&loud), |_| 80));
         assert!(heard.clipped_fraction.is_some_and(|f| f > 0.1), "{heard:?}");
-        let heard = judged(&arrivals(&encoded(&[0.0; FRAMES * FRAME_SAMPLES]), |_| 80));
+        let heard = judged(&arrivals(&encoded(&vec![0.0; FRAMES * FRAME_SAMPLES]), |_| 80));
         assert_eq!((heard.packets_received, heard.level_heard_db, heard.mouth_to_ear_ms), (100, None, None));
         let mut noise = vec![0.0; FRAMES * FRAME_SAMPLES];
         Noise::new(5, 0.1).fill(&mut noise);

@@ -266,7 +266,8 @@ mod tests {
                     Kind::Hello => Some(answer.frame(0, 0)),
                     Kind::Ping => Some(Frame { kind: Kind::Pong, ..frame }),
                     Kind::Audio => returned(frame),
-                    _ => None,
+                    Kind::Bye => return,
+                    other => panic!("{other:?} of a probe"),
                 };
                 if let Some(reply) = reply
                     && far.write_all(&reply.encode()).await.is_err()

@@ -1,5 +1,7 @@
 //! Certificates and keys of the user's files, as PEM (RFC 7468). Errors name the file and what to do; a key is never in them.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the libraries' lists of errors may grow")]
+
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;

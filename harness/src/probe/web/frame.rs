@@ -64,8 +64,11 @@ pub fn read(bytes: &[u8]) -> Result<Option<Header>, FrameProblem> {
     }
     let (length, own, least) = match (short, rest) {
         (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4, 126),
-        (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10, 1 << 16),
-        (126 | 127, _) => return Ok(None),
+        (127, rest) => match rest.first_chunk() {
+            Some(length) => (u64::from_be_bytes(*length), 10, 1 << 16),
+            None => return Ok(None),
+        },
+        (126, _) => return Ok(None),
         (short, _) => (u64::from(short), 2, 0),
     };
     if length >> 63 != 0 {

@@ -156,7 +156,7 @@ impl Tries<'_> {
 async fn verdict(read: &mut Reading, ping: &[u8; 8]) -> Outcome {
     loop {
         match read.next().await {
-            Ok(Heard::Pong(pong)) if pong == ping => return Outcome::Taken,
+            Ok(Heard::Pong(payload)) if payload == ping => return Outcome::Taken,
             Ok(Heard::Closed(closed)) => return Outcome::Refused(Some(closed)),
             Ok(_) => {}
             Err(trouble) if trouble.problem.is_none() => return Outcome::Refused(None),

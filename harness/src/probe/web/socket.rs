@@ -179,7 +179,7 @@ impl Talk {
             self.wire.send(PING, &payload).await;
             while let Some(heard) = self.hear().await {
                 match heard {
-                    Heard::Pong(pong) if pong == payload => return true,
+                    Heard::Pong(answer) if answer == payload => return true,
                     Heard::Pong(_) => wrong = true,
                     Heard::Message(..) | Heard::Ping(_) | Heard::Closed(_) => {}
                 }

@@ -1,8 +1,9 @@
-//! Checks of a probe, by layer: [`reach`], [`tls`], [`web`], [`talk`], [`behind`]. Each looks at the steps of its layer, one
+//! Checks of a probe, by layer: [`reach`], [`tls`], [`web`], [`talk`], [`behind`], [`log`]. Each looks at the steps of its layer, one
 //! outcome a step; what a probe did not come to is skipped here with its reason.
 
-mod behind;
-mod reach;
+pub(in crate::diagnosis) mod behind;
+mod log;
+pub(in crate::diagnosis) mod reach;
 pub(in crate::diagnosis) mod talk;
 mod tls;
 pub(in crate::diagnosis) mod web;
@@ -15,7 +16,7 @@ use crate::evidence::{Check, Layer, Side, Speak};
 
 /// All of them, from the name up.
 pub(in crate::diagnosis) const CHECKS: &[&[CheckDef]] =
-    &[reach::CHECKS, tls::CHECKS, web::CHECKS, talk::CHECKS, LEFT_OUT, behind::CHECKS, BOUNDS];
+    &[reach::CHECKS, tls::CHECKS, web::CHECKS, talk::CHECKS, LEFT_OUT, behind::CHECKS, log::CHECKS, BOUNDS];
 
 const LEFT_OUT: &[CheckDef] =
     &[CheckDef { id: "probe.left_out", about: "layers that the probe did not come to", run: left_out }];

@@ -1,6 +1,304 @@
 //! The name, the way, connections, proxies, what speaks there, words of any protocol, STUN.
 
 use crate::diagnosis::checks::CheckDef;
+use crate::diagnosis::view::{Draft, View, draft};
+use crate::evidence::probed::{
+    Connected, Exchange, Failure, How, Identified, NameSource, Proxied, Resolved, Route, Saw, Speaks, Step, Stun,
+};
+use crate::evidence::{Check, EvidenceId, Layer, Side, Speak};
+use std::net::SocketAddr;
 
 /// In this order.
-pub(super) const CHECKS: &[CheckDef] = &[];
+pub(super) const CHECKS: &[CheckDef] = &[
+    CheckDef { id: "dns.resolve", about: "the name has addresses, soon", run: resolve },
+    CheckDef { id: "tcp.route", about: "a way leads to each address", run: route },
+    CheckDef { id: "tcp.connect", about: "each address completes a connection", run: connect },
+    CheckDef { id: "tcp.proxy", about: "the proxy connects to the target", run: proxy },
+    CheckDef { id: "tcp.identify", about: "something that is known speaks at the port", run: identify },
+    CheckDef { id: "tcp.exchange", about: "what is sent is answered as expected", run: exchange },
+    CheckDef { id: "tcp.stun", about: "a STUN or TURN server answers", run: stun },
+];
+
+/// A lookup that takes longer is slow, in microseconds.
+pub(in crate::diagnosis) const SLOW_LOOKUP_US: u64 = 1_000_000;
+
+/// One check a step that `judge` wants: `judge(view, line, step, what it saw)`.
+fn each<'a, T: 'a>(
+    view: &mut View<'a>,
+    pick: impl Fn(&'a Saw) -> Option<&'a T>,
+    judge: impl Fn(&View<'a>, &'a Step, &'a T, EvidenceId) -> Option<Check>,
+) -> Vec<Check> {
+    let steps = view.steps(|step, saw| Some((step, pick(saw)?)));
+    let judged = steps.into_iter().filter_map(|(line, (step, saw))| {
+        let id = view.cite(line);
+        judge(view, step, saw, id)
+    });
+    judged.collect()
+}
+
+/// `layer.kind/ADDRESS`, and the layer's word with the address as a title.
+fn at(kind: &str, word: &str, layer: Layer, side: Side, address: Option<SocketAddr>) -> Draft {
+    match address {
+        Some(address) => draft(format!("{kind}/{address}"), layer, side, format!("{word} {address}")),
+        None => draft(kind, layer, side, word),
+    }
+}
+
+fn ms(us: u64) -> String {
+    format!("{:.1} ms", us as f64 / 1e3)
+}
+
+fn resolve(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Resolve(it) = saw { Some(it) } else { None },
+        |_, step, it: &Resolved, id| {
+            let check = draft("dns.resolve", Layer::Dns, Side::Path, format!("resolve {}", it.host));
+            if let Some(failure) = &it.failure {
+                let remedy = "check the spelling, /etc/hosts and /etc/resolv.conf, or give the address with --resolve";
+                return Some(check.fail(format!("{failure}, {}", ms(step.took_us)), vec![id], remedy));
+            }
+            let mut all: Vec<_> = it.order.iter().take(4).map(|address| address.ip().to_string()).collect();
+            if it.order.len() > 4 {
+                all.push(format!("and {} more", it.order.len() - 4));
+            }
+            let source = match it.source {
+                NameSource::Literal => return Some(check.pass("it is an address already", vec![id])),
+                NameSource::Given => "--resolve",
+                NameSource::HostsFile => "/etc/hosts",
+                NameSource::Mdns => "mDNS",
+                NameSource::Resolver => "the system's resolver",
+            };
+            let message = format!("{} ({source}), {}", all.join(", "), ms(step.took_us));
+            let late = it.answers.iter().find(|answer| answer.error.as_ref().is_some_and(|error| error.number == 0));
+            Some(match late {
+                Some(answer) => {
+                    let remedy = "look at the name servers in /etc/resolv.conf, or use the family that answers";
+                    check.warn(format!("{message}; {}: no answer in time", answer.family), vec![id], remedy)
+                }
+                None if step.took_us > SLOW_LOOKUP_US => {
+                    check.warn(format!("{message}: slow"), vec![id], "look at the name servers in /etc/resolv.conf")
+                }
+                None => check.pass(message, vec![id]),
+            })
+        },
+    )
+}
+
+fn route(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Route(it) = saw { Some(it) } else { None },
+        |view, step, it: &Route, id| {
+            let check = at("tcp.route", "route", Layer::Tcp, Side::Path, step.address);
+            Some(match &it.failure {
+                Some(failure) if other_family_works(view, step.address) => {
+                    Check { evidence: vec![id], ..check.skip(format!("{failure}; the other family is used")) }
+                }
+                Some(failure) => check.fail(failure.to_string(), vec![id], "look at the way: ip route get ADDRESS"),
+                None => {
+                    let source = it.source.map(|source| format!("from {source}"));
+                    let by = it.interface.as_ref().map(|interface| format!("by {interface}"));
+                    let mtu = it.mtu.map(|mtu| format!("MTU {mtu}"));
+                    let told: Vec<_> = [source, by, mtu].into_iter().flatten().collect();
+                    check.pass(told.join(" "), vec![id])
+                }
+            })
+        },
+    )
+}
+
+/// Whether an address of the other family completed a connection.
+fn other_family_works(view: &View<'_>, address: Option<SocketAddr>) -> bool {
+    let Some(address) = address else { return false };
+    connected(view).iter().any(|other| other.is_ipv4() != address.is_ipv4())
+}
+
+/// Addresses that completed a connection.
+pub(in crate::diagnosis) fn connected(view: &View<'_>) -> Vec<SocketAddr> {
+    let all = view.steps(|step, saw| match saw {
+        Saw::Connect(it) if it.failure.is_none() => step.address,
+        _ => None,
+    });
+    all.into_iter().map(|(_, address)| address).collect()
+}
+
+/// Whether it is this machine that has no way there, by its own routing table.
+fn no_way(view: &View<'_>, address: Option<SocketAddr>) -> bool {
+    let routes = view.steps(|step, saw| match saw {
+        Saw::Route(it) if step.address == address && it.failure.is_some() => Some(()),
+        _ => None,
+    });
+    !routes.is_empty()
+}
+
+fn connect(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Connect(it) = saw { Some(it) } else { None },
+        |view, step, it: &Connected, id| {
+            let check = at("tcp.connect", "tcp", Layer::Tcp, Side::Server, step.address);
+            let Some(failure) = &it.failure else {
+                let rtt = it.rtt_us.map(|rtt| format!(", round trip {}", ms(rtt))).unwrap_or_default();
+                return Some(check.pass(format!("{}{rtt}", ms(step.took_us)), vec![id]));
+            };
+            let message = format!("{failure}, {}", ms(step.took_us));
+            if other_family_works(view, step.address) && no_way(view, step.address) {
+                return Some(Check {
+                    evidence: vec![id],
+                    ..check.skip(format!("{failure}; the other family is used"))
+                });
+            }
+            if failure.how == How::Own {
+                return Some(check.unknown(format!("{message}: a limit or a right of this machine's own"), vec![id]));
+            }
+            let remedy = match failure.how {
+                How::Refused => "start the server, or compare address and port with its ready line",
+                How::TimedOut => "look for a filter on the way, and run the probe on the server's machine",
+                How::Unreachable => "look at the way: ip route get ADDRESS",
+                _ => "look at the error's name, and at this machine's own limits",
+            };
+            let works = connected(view).iter().any(|other| Some(*other) != step.address);
+            Some(if works { check.warn(message, vec![id], remedy) } else { check.fail(message, vec![id], remedy) })
+        },
+    )
+}
+
+fn proxy(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Proxy(it) = saw { Some(it) } else { None },
+        |_, step, it: &Proxied, id| {
+            let check = at("tcp.proxy", "proxy", Layer::Tcp, Side::Path, step.address);
+            let told = format!("{} asked for {}", it.proxy, it.authority);
+            Some(match &it.failure {
+                Some(failure) => {
+                    let remedy = "try without the proxy, or have it allow the target";
+                    check.fail(format!("{told}: {failure}, {}", ms(step.took_us)), vec![id], remedy)
+                }
+                None => check.pass(format!("{told}: {}, {}", it.status.unwrap_or(200), ms(step.took_us)), vec![id]),
+            })
+        },
+    )
+}
+
+fn identify(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Identify(it) = saw { Some(it) } else { None },
+        |view, step, it: &Identified, id| {
+            let asked = view.evidence.plan.probe.as_ref().is_some_and(|plan| plan.speak == Speak::Any);
+            let check = at("tcp.identify", "identify", Layer::Tcp, Side::Server, step.address);
+            let found = |what: &str| format!("{what}, {}", ms(step.took_us));
+            let word = match it.speaks {
+                Speaks::Sidetone => "it speaks Sidetone",
+                Speaks::WebSocket => "it speaks WebSocket",
+                Speaks::Http => "it speaks HTTP",
+                Speaks::Tls => "it speaks TLS",
+                Speaks::Greeting => return Some(check.pass(found(&greeting(it)), vec![id])),
+                Speaks::Unknown => {
+                    let like = it.answers_like.as_deref().unwrap_or("no protocol that the probe knows");
+                    let first = [&it.to_hello, &it.to_http, &it.to_tls].into_iter().find(|bytes| !bytes.is_empty());
+                    let first = first.map(|bytes| bytes.first_line(60)).unwrap_or_default();
+                    return Some(check.pass(found(&format!("it answers like {like}: {first}")), vec![id]));
+                }
+                // a layer that was asked for has said so already
+                Speaks::Silent | Speaks::Closes if !asked => return None,
+                Speaks::Silent | Speaks::Closes => {
+                    let message = match &it.failure {
+                        Some(failure) => format!("it cannot be asked: {failure}"),
+                        None if it.speaks == Speaks::Silent => {
+                            found("it accepts connections and says nothing, whatever it is asked")
+                        }
+                        None => found(&format!("it accepts connections and {} them without a byte", it.otherwise)),
+                    };
+                    return Some(check.fail(message, vec![id], "look at the server: its process, its log"));
+                }
+            };
+            Some(check.pass(found(word), vec![id]))
+        },
+    )
+}
+
+/// `SSH greets first: SSH-2.0-OpenSSH_9.2`.
+pub(in crate::diagnosis) fn greeting(it: &Identified) -> String {
+    let Some(greeting) = &it.greeting else { return "it greets first".to_owned() };
+    let who = greeting.protocol.as_deref().unwrap_or("a server of an unknown protocol");
+    format!("{who} greets first: {}", greeting.begins.first_line(60))
+}
+
+/// No answer over UDP is no failure: a packet may have been lost, dropped, or not wanted.
+fn lost(failure: &Failure) -> Option<String> {
+    (failure.how == How::TimedOut).then(|| {
+        format!(
+            "{failure}: over UDP that may be loss, a filter, or a server that does not answer this; ICMP says nothing"
+        )
+    })
+}
+
+fn exchange(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Exchange(it) = saw { Some(it) } else { None },
+        |_, step, it: &Exchange, id| {
+            let check = at("tcp.exchange", &format!("words over {}", it.over), Layer::Tcp, Side::Server, step.address);
+            let Some(failure) = &it.failure else {
+                let matched = if it.matched == Some(true) { ", as expected" } else { "" };
+                let first = it.begins.first_line(60);
+                let told =
+                    format!("{} bytes sent, {} received{matched}: {first}, {}", it.sent, it.received, ms(step.took_us));
+                return Some(check.pass(told, vec![id]));
+            };
+            if let Some(why) = lost(failure).filter(|_| it.over == "udp") {
+                return Some(check.unknown(why, vec![id]));
+            }
+            let came =
+                if it.begins.is_empty() { String::new() } else { format!("; it begins {}", it.begins.first_line(60)) };
+            Some(check.fail(
+                format!("{failure}{came}"),
+                vec![id],
+                "compare what came with what was expected: it is in the evidence",
+            ))
+        },
+    )
+}
+
+fn stun(view: &mut View<'_>) -> Vec<Check> {
+    each(
+        view,
+        |saw| if let Saw::Stun(it) = saw { Some(it) } else { None },
+        |_, step, it: &Stun, id| {
+            let check = at("tcp.stun", "stun", Layer::Tcp, Side::Server, step.address);
+            let mapped = it.mapped.map(|mapped| format!("we are {mapped} to it"));
+            let software = it.software.as_ref().map(|software| software.first_line(40));
+            let told: Vec<_> = mapped.into_iter().chain(software).chain([ms(step.took_us)]).collect();
+            let told = told.join(", ");
+            if let Some(failure) = &it.failure {
+                return Some(match lost(failure) {
+                    Some(why) => check.unknown(why, vec![id]),
+                    None => {
+                        check.fail(failure.to_string(), vec![id], "compare the port with the server's own (3478, 5349)")
+                    }
+                });
+            }
+            Some(match &it.turn {
+                Some(turn) if turn.relayed.is_some() => {
+                    let remedy = "give the TURN server users and passwords: it relays for anybody";
+                    check.warn(format!("{told}; it relays without credentials"), vec![id], remedy)
+                }
+                Some(turn) if turn.wants_credentials => {
+                    check.pass(format!("{told}; TURN wants credentials, as it should"), vec![id])
+                }
+                Some(_) => {
+                    let said = it.error.as_ref().map_or_else(String::new, |(code, words)| format!(" {code} {words}"));
+                    check.warn(
+                        format!("{told}; TURN does not allocate:{said}"),
+                        vec![id],
+                        "see whether it is a TURN server at all",
+                    )
+                }
+                None => check.pass(told, vec![id]),
+            })
+        },
+    )
+}

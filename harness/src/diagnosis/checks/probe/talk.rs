@@ -117,14 +117,14 @@ fn listened(check: Draft, heard: &EchoHeard, ids: Vec<EvidenceId>) -> Check {
         let came = if heard.packets_received > 0 { format!("; {}", figures(heard)) } else { String::new() };
         return check.fail(format!("{failure}{came}"), ids, "read the server's log around that time");
     }
-    let (wrong, odd) = (wrong(heard), odd(heard));
-    let told: Vec<_> = wrong.iter().chain(&odd).cloned().chain([figures(heard)]).collect();
+    let (wrong, late, odd) = (wrong(heard), made_up(heard), odd(heard));
+    let told: Vec<_> = wrong.iter().chain(&late).chain(&odd).cloned().chain([figures(heard)]).collect();
     let message = told.join("; ");
-    if !busy(heard) && !wrong.is_empty() {
+    if !wrong.is_empty() || late.is_some() && !busy(heard) {
         check.fail(message, ids, "compare what the server got with what it sent: session.left in its log")
-    } else if !wrong.is_empty() {
-        let late = milliseconds(heard.own_lateness_us);
-        check.unknown(format!("this machine is too busy to measure: the probe itself was {late} late; {message}"), ids)
+    } else if late.is_some() {
+        let own = milliseconds(heard.own_lateness_us);
+        check.unknown(format!("this machine is too busy to measure: the probe itself was {own} late; {message}"), ids)
     } else if !odd.is_empty() {
         check.warn(message, ids, "look at the way to the server, and at its mixer.stats")
     } else {
@@ -132,7 +132,7 @@ fn listened(check: Draft, heard: &EchoHeard, ids: Vec<EvidenceId>) -> Check {
     }
 }
 
-/// Whether the probe itself was so late that what is wrong says little of the server.
+/// Whether the probe itself was so late that what came late says little of the server.
 pub(in crate::diagnosis) const fn busy(heard: &EchoHeard) -> bool {
     heard.own_lateness_us > LATE_US
 }
@@ -147,7 +147,13 @@ fn percent(fraction: f64) -> String {
     format!("{:.1} %", fraction * 100.0)
 }
 
-/// What nobody should hear.
+/// What came too late.
+fn made_up(heard: &EchoHeard) -> Option<String> {
+    let concealed = heard.concealed_fraction.filter(|fraction| *fraction > CONCEALED)?;
+    Some(format!("{} of the sound was made up", percent(concealed)))
+}
+
+/// What nobody should hear, and no lateness makes.
 fn wrong(heard: &EchoHeard) -> Vec<String> {
     let mut wrong = Vec::new();
     if heard.undecodable > 0 {
@@ -164,9 +170,6 @@ fn wrong(heard: &EchoHeard) -> Vec<String> {
     }
     if let Some(clipped) = heard.clipped_fraction.filter(|fraction| *fraction > CLIPPED) {
         wrong.push(format!("{} of the samples are clipped", percent(clipped)));
-    }
-    if let Some(concealed) = heard.concealed_fraction.filter(|fraction| *fraction > CONCEALED) {
-        wrong.push(format!("{} of the sound was made up", percent(concealed)));
     }
     wrong
 }
@@ -195,7 +198,7 @@ pub(in crate::diagnosis) fn growing(heard: &EchoHeard) -> Option<(f64, f64)> {
 }
 
 fn figures(heard: &EchoHeard) -> String {
-    let mut told = vec![format!("{} of {} packets back", heard.packets_received, heard.packets_sent)];
+    let mut told = vec![format!("{} packets out, {} back", heard.packets_sent, heard.packets_received)];
     told.extend(heard.rtt_us.map(|us| format!("round trip {}", milliseconds(us))));
     told.extend(heard.jitter_us.map(|us| format!("jitter {}", milliseconds(us))));
     told.extend(heard.level_heard_db.map(|db| format!("{db:.1} dBFS of {:.1}", heard.level_sent_db)));

@@ -10,10 +10,10 @@ use crate::evidence::{Check, Confidence, HypothesisState};
 /// Sampling rates that are mixed up, the commonest first: two pairs may make the same factor.
 const RATES: [f64; 7] = [48_000.0, 44_100.0, 32_000.0, 24_000.0, 22_050.0, 16_000.0, 8_000.0];
 
-/// Echoes that were measured well enough to judge, and of which something is so.
+/// Echoes that came to their end, and of which something is so.
 fn heard<'a>(view: &mut View<'a>, checks: &[Check], so: impl Fn(&EchoHeard) -> bool) -> Vec<Case<'a, EchoHeard>> {
     let mut cases = echoes(view, checks);
-    cases.retain(|case| case.saw.failure.is_none() && !busy(case.saw) && so(case.saw));
+    cases.retain(|case| case.saw.failure.is_none() && so(case.saw));
     cases
 }
 
@@ -132,7 +132,7 @@ pub(super) fn clipped(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
 /// Nothing is lost, and yet sound had to be made up.
 pub(super) fn late(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let made_up = |heard: &EchoHeard| heard.concealed_fraction.is_some_and(|fraction| fraction > CONCEALED);
-    let cases = heard(view, checks, |heard| made_up(heard) && heard.packets_lost == 0);
+    let cases = heard(view, checks, |heard| made_up(heard) && heard.packets_lost == 0 && !busy(heard));
     let first = cases.first()?.saw;
     let share = percent(first.concealed_fraction?);
     let jitter = first.jitter_us.map_or_else(String::new, |us| format!(", jitter {:.1} ms", us as f64 / 1_000.0));
@@ -158,7 +158,7 @@ pub(super) fn late(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
 
 /// The second marker came much later than the first.
 pub(super) fn growing(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
-    let cases = heard(view, checks, |heard| grows(heard).is_some());
+    let cases = heard(view, checks, |heard| grows(heard).is_some() && !busy(heard));
     let (first, last) = grows(cases.first()?.saw)?;
     let told = format!("{first:.0} ms from mouth to ear at first, {last:.0} ms 1.6 s later");
     let chain = vec![link(told.clone(), &evidence(&cases))?];

@@ -1,6 +1,0 @@
-//! Handshake and certificates.
-
-use crate::diagnosis::rules::Rule;
-
-/// In this order.
-pub(super) const RULES: &[Rule] = &[];
