@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn silence_and_floods_end() {
-        static FLOOD: &[&[u8]] = &[&[b'a'; 64]; MOST / 64 + 1];
+        static FLOOD: &[&[u8]] = &[&[b'a'; 64] as &[u8]; MOST / 64 + 1];
         let asks = options("tcp://127.0.0.1:9", "PING", Some("PONG"));
         let silent = stream(&asks, &[], false, Duration::from_millis(100)).await.failure.unwrap();
         assert_eq!((silent.how, silent.words.as_str()), (How::TimedOut, "no byte within 100 ms"));

@@ -81,6 +81,7 @@ fn diagnosed(speak: Speak, steps: Vec<Step>, environment: Environment) -> Report
         proxy: None,
         proxies_of_environment: vec![],
         log: false,
+        bounds: vec![],
     };
     let observed =
         |step| Observed { time: "2026-11-28T00:00:00Z".to_owned(), monotonic_ns: 1, what: Observation::Probed(step) };

@@ -133,6 +133,7 @@ fn a_stranger_is_named_by_its_own_words_or_by_what_it_speaks_when_asked() {
         listeners: vec![Listening {
             address: address(),
             covers: true,
+            v6only: None,
             waiting: None,
             backlog: None,
             user_id: None,
