@@ -331,12 +331,15 @@ fn silence_and_slowness_are_no_status() {
     found(vec![unanswered(slow)], "http.response_too_slow", Confidence::Medium, &["only 9 bytes"]);
     for failure in [
         Failure::new(How::TooSlow, "only 4 bytes within 1000 ms").after(b"SSH-"),
-        Failure::new(How::Malformed, "what it answers is no HTTP").after(b"\x00\x03\x01"),
+        Failure::new(How::Malformed, "what it answers is no HTTP").after(b"\x00\x01\x02"),
         Failure::new(How::TooMuch, "more than 64 KiB of headers"),
+        Failure::new(How::Closed, "closed without a byte"),
     ] {
         let report = nothing_found(vec![unanswered(failure)]);
         assert_eq!(status_of(&report, "websocket.upgrade").0, Status::Fail);
     }
+    let tls = report(vec![unanswered(Failure::new(How::Malformed, "no HTTP").after(b"\x15\x03\x01\x00\x02\x02\x32"))]);
+    assert!(tls.findings.iter().all(|finding| finding.cause.starts_with("tls.")), "{:?}", tls.findings);
 }
 
 #[test]
