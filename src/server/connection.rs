@@ -109,8 +109,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, origin: Ori
     });
 }
 
-/// The first frame, or what ends the connection. Pings before it are answered (whoever looks whether we live may send some):
-/// [`Received::Alive`] means that there were too many.
+/// The first frame, or what ends the connection; [`Received::Alive`]: too many pings came before it.
 async fn first_message(reader: &mut Reader) -> Result<Received, Broken> {
     for _ in 0..PINGS_BEFORE_HELLO {
         match reader.next().await? {

@@ -21,7 +21,7 @@ pub(super) fn upgrades(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
-    let first = tries.iter().find(|one| !one.second_try).or(tries.first());
+    let first = tries.iter().find(|one| !one.second_try).or_else(|| tries.first());
     let Some(first) = first else { return check.skip("no upgrade was asked for") };
     let second = tries.iter().find(|one| one.second_try);
     let Some(failure) = &first.failure else {
