@@ -75,7 +75,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "family.name_gives_one_family",
         layer: Layer::Family,
-        title: "the name leads to one family, and the server listens on the other",
+        title: "the server listens on the other family",
         explanation: "The name resolves to addresses of one family only, and the server of that port listens on the other. Often \
                       it is localhost, which in /etc/hosts may be 127.0.0.1 alone while the server took ::1, or the other way \
                       round. Both sides are as they were told, and do not meet.",
@@ -96,7 +96,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "family.slow_fallback",
         layer: Layer::Family,
-        title: "one family does not answer, and clients wait before they take the other",
+        title: "one family is lost, and clients wait for it",
         explanation: "The name has addresses of both families, and packets to one of them get lost. A client that follows RFC 8305 \
                       waits 250 ms before it tries the next address; others wait for their whole timeout, a minute or more. \
                       The server works, and yet every connection begins with a pause. Typical is IPv6 that is announced and not routed.",

@@ -108,7 +108,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "process.blocked_on_io",
         layer: Layer::Process,
-        title: "the process waits for a device and cannot be interrupted",
+        title: "the process waits for a device",
         explanation: "The process is in state D: it waits in the kernel for a disk, a network file system or a driver, and not even \
                       SIGKILL reaches it until that ends. Connections to its listener are completed by the kernel all the \
                       same, and nobody answers. A moment of it is normal; seconds mean a device or a server behind a mount \

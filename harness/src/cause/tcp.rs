@@ -83,7 +83,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "tcp.accept_queue_full",
         layer: Layer::Tcp,
-        title: "the server accepts too slowly, and its queue is full",
+        title: "the accept queue is full",
         explanation: "Completed connections wait in a queue until the server calls accept, and that queue is full. The kernel then \
                       drops further attempts, so clients wait and try again, and time out. The server is overloaded, stuck \
                       in a lock or in one slow request, or asked for a queue that is too short (backlog, net.core.somaxconn).",
@@ -126,7 +126,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "tcp.reset_after_accept",
         layer: Layer::Tcp,
-        title: "the connection is reset before a byte is answered",
+        title: "reset before a byte is answered",
         explanation: "The connection is completed and then reset without an answer. A program resets when it closes while bytes that \
                       it has not read are waiting, when it ends or crashes with the connection open, or when it sets SO_LINGER to \
                       0. A load balancer does the same when nothing is behind it, and a filter that looks into connections when \
@@ -148,7 +148,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "tcp.closed_early",
         layer: Layer::Tcp,
-        title: "the connection is closed before a byte is answered",
+        title: "closed before a byte is answered",
         explanation: "The server accepts the connection and closes it in order, without an answer to anything that it was asked. \
                       So it does on purpose: a list of allowed addresses (TCP wrappers, a proxy's access list), a limit of \
                       clients, a service that is not configured, or a load balancer without a server behind it.",

@@ -126,11 +126,9 @@ fn hidepid(mounts: &str) -> Option<&str> {
 fn readers() -> Vec<Item> {
     let tests = sockets::self_test();
     let judge = |source: TableSource, what: &'static str, remedy: &str| {
-        let of_source = tests.iter().filter_map(|test| match test {
-            Observation::SocketSelfTest { source: s, seen, owned, error, .. } if *s == source => {
-                Some((*seen && *owned, error.clone()))
-            }
-            _ => None,
+        let of_source = tests.iter().filter_map(|test| {
+            let Observation::SocketSelfTest { source: s, seen, owned, error, .. } = test else { return None };
+            (*s == source).then(|| (*seen && *owned, error.clone()))
         });
         let bad = of_source.clone().find(|(works, _)| !works);
         match bad {

@@ -16,6 +16,7 @@ mod page_life;
 mod place;
 mod probe_cases;
 mod probe_commands;
+mod probe_network;
 mod probes;
 mod probes_deep;
 mod sabotage;

@@ -111,11 +111,11 @@ fn by_proc(port: u16, why: String, seen: &mut Behind) -> Vec<Row> {
         seen.unseen.push(unseen("the sockets of this machine", why, "mount /proc"));
         Vec::new()
     });
-    rows.into_iter().filter(|row| row.local.port() == port).map(from_text).collect()
+    rows.iter().filter(|row| row.local.port() == port).map(from_text).collect()
 }
 
 /// A row of `/proc/net/tcp`, which has neither limits nor users.
-fn from_text(row: SocketRow) -> Row {
+fn from_text(row: &SocketRow) -> Row {
     Row {
         local: row.local,
         remote: row.remote.unwrap_or_else(|| SocketAddr::new(row.local.ip(), 0)),
@@ -176,7 +176,7 @@ pub(super) fn open(udp: bool) -> Result<(Vec<Open>, u64), String> {
         Ok(rows) => rows,
         Err(why) => {
             let rows = proc::all_of("/proc").map_err(|other| format!("{why}; {other}"))?;
-            rows.into_iter().filter(|row| row.state == "LISTEN").map(from_text).collect()
+            rows.iter().filter(|row| row.state == "LISTEN").map(from_text).collect()
         }
     };
     let udp = if udp { diag::sockets(Protocol::Udp, diag::UNCONNECTED, 0)? } else { Vec::new() };

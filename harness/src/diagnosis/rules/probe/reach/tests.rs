@@ -309,8 +309,13 @@ fn connections_that_end_before_a_byte() {
         let report = diagnosed(Speak::Ws, steps, Environment::default());
         report.findings.first().map(|finding| finding.cause.clone())
     };
-    assert_eq!(steps(How::Closed, Some(Speaks::Closes)).as_deref(), None, "no check is unwell without the layer's own");
-    assert_eq!(steps(How::Reset, Some(Speaks::Tls)), None, "it only speaks something else");
+    assert_eq!(steps(How::Closed, Some(Speaks::Closes)).as_deref(), Some("tcp.closed_early"));
+    assert_eq!(steps(How::Reset, None).as_deref(), Some("tcp.reset_after_accept"));
+    assert_ne!(
+        steps(How::Reset, Some(Speaks::Tls)).as_deref(),
+        Some("tcp.reset_after_accept"),
+        "it only speaks otherwise"
+    );
     let closes = |otherwise: &str| {
         let it = Identified { speaks: Speaks::Closes, otherwise: otherwise.to_owned(), ..Identified::default() };
         causes(Speak::Any, vec![connect("10.9.9.9:9", None), step(Some("10.9.9.9:9"), Saw::Identify(it))])
