@@ -2,8 +2,8 @@
 
 use crate::diagnosis::diagnose;
 use crate::evidence::probed::{
-    Advertised, Answers, Behind, EchoHeard, Excerpt, Failure, Greeting, Hello, How, Identified, Listening, Owner, Ping,
-    Saw, Speaks, Step, Unfinished,
+    Advertised, Answers, Behind, EchoHeard, Excerpt, Failure, Greeting, Hello, How, Identified, Listening, Ping, Saw,
+    Speaks, Step, Unfinished,
 };
 use crate::evidence::{
     Confidence, Environment, Evidence, HypothesisState, Observation, Observed, Plan, ProbePlan, Report, RunInfo, Status,
@@ -130,23 +130,15 @@ fn a_stranger_is_named_by_its_own_words_or_by_what_it_speaks_when_asked() {
     assert_eq!(says, "SSH answers at 127.0.0.1:7460, not Sidetone: \"SSH-2.0-OpenSSH_9.6\"");
     let behind = Behind {
         port: 7460,
-        listeners: vec![Listening {
-            v6only: None,
-            address: address(),
-            covers: true,
-            v6only: None,
-            waiting: None,
-            backlog: None,
-            user_id: None,
-            namespace: None,
-            owners: vec![Owner {
-                pid: 7,
-                command: Some("/usr/sbin/smtpd -f".to_owned()),
-                since: None,
-                state: None,
-                threads: None,
-            }],
-        }],
+        listeners: vec![
+            serde_json::from_value::<Listening>(serde_json::json!({
+                "address": address(), "covers": true, "waiting": null, "backlog": null, "user_id": null, "v6only": null,
+                "namespace": null, "owners": [{
+                    "pid": 7, "command": "/usr/sbin/smtpd -f", "since": null, "state": null, "threads": null,
+                }],
+            }))
+            .unwrap(),
+        ],
         ..Behind::default()
     };
     let mail = unanswered(How::Malformed, malformed, b"220 mx.example ESMTP\r\n");
