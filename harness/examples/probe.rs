@@ -176,7 +176,7 @@ fn broken_servers(harness: &Path, cases: &[Case], peers: &[peers::Peer], ca: &st
 }
 
 fn row(name: &str, did: &Did, words: &str) -> String {
-    let code = did.code.map_or("waits".to_owned(), |code| format!("exit {code}"));
+    let code = did.code.map_or_else(|| "waits".to_owned(), |code| format!("exit {code}"));
     let words: String = words.chars().take(150).collect();
     format!("{name:<9} {code:<8} {:>8.1} ms  {words}", did.took.as_secs_f64() * 1e3)
 }

@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Pings of a WebSocket that may come before the hello.
+const PINGS_BEFORE_HELLO: u32 = 16;
 /// How long a visitor may take to say hello.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// A receiver that takes nothing for so long is closed.
@@ -107,12 +109,23 @@ pub(crate) async fn serve(hub: Arc<Hub>, registration: Registration, origin: Ori
     });
 }
 
+/// The first frame, or what ends the connection; [`Received::Alive`]: too many pings came before it.
+async fn first_message(reader: &mut Reader) -> Result<Received, Broken> {
+    for _ in 0..PINGS_BEFORE_HELLO {
+        match reader.next().await? {
+            Received::Alive => {}
+            first @ (Received::Frame(_) | Received::Closed(..)) => return Ok(first),
+        }
+    }
+    Ok(Received::Alive)
+}
+
 impl Connection<'_> {
     /// Waits for the hello and answers it.
     async fn hello(&self, reader: &mut Reader, outbox: &Arc<Outbox>) -> Result<Seat, End> {
         let first = async {
             tokio::select! {
-                first = timeout(HELLO_PATIENCE, reader.next()) => Some(first),
+                first = timeout(HELLO_PATIENCE, first_message(reader)) => Some(first),
                 _ = outbox.next() => None, // only a close can be in there
             }
         };
@@ -122,7 +135,7 @@ impl Connection<'_> {
             Some(Ok(Err(broken))) => return Err(self.broken(&broken)),
             Some(Ok(Ok(Received::Closed(code, reason)))) => return Err(End::peers(code, &reason)),
             Some(Ok(Ok(Received::Alive))) => {
-                let reason = "the first message must be a hello".to_owned();
+                let reason = "too many pings before the hello".to_owned();
                 return Err(self.misbehaved(close::POLICY_VIOLATION, reason));
             }
             Some(Ok(Ok(Received::Frame(frame)))) => {

@@ -39,7 +39,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "http.forbidden",
         layer: Layer::Http,
-        title: "the server refuses who asks: by Origin, or for want of credentials",
+        title: "the server refuses: by Origin, or for want of credentials",
         explanation: "The server understood the request and answered 403 or 401: it does not let this client in. A \
                       browser says in the Origin header which page asks, and a server that checks it keeps pages of \
                       strangers from using a visitor's browser to get into a call. That hits an honest page too when \
@@ -290,7 +290,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "http.no_reply_to_upgrade",
         layer: Layer::Http,
-        title: "the server takes the request for an upgrade and does not answer",
+        title: "the server does not answer the request for an upgrade",
         explanation: "The connection is complete, the request was sent, and not one byte comes back. A handler waits \
                       for something that does not come (a lock, a database, a backend), a proxy waits for a server \
                       behind it, or nobody reads from the connection at all: the kernel accepts connections for a \

@@ -219,7 +219,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         code: "websocket.wrong_message_type",
         layer: Layer::Websocket,
-        title: "text was sent where binary is expected, or the other way round",
+        title: "text was sent where binary is expected, or vice versa",
         explanation: "The server closed with 1003: it does not take that kind of message. Text and binary are \
                       different kinds, and many servers take only one of them; a client that sends JSON as binary, or \
                       a frame of its protocol as text, is refused although each byte is right.",

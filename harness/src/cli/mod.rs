@@ -157,6 +157,7 @@ fn redacted(words: Vec<String>) -> Vec<String> {
             Some((name, value)) if SECRET.contains(&name) && !value.starts_with('@') => format!("{name}=***"),
             _ if word.starts_with("-H") && word.len() > 2 && !word.starts_with("-H@") => "-H***".to_owned(),
             _ if word.starts_with("--") => match word.split_once('=') {
+                Some((_, value)) if value.starts_with('@') => word.clone(),
                 Some((name, value)) => format!("{name}={}", sidetone::net::dial::typed::redacted(value)),
                 None => word.clone(),
             },

@@ -22,13 +22,10 @@ pub fn of(error: &io::Error) -> Failure {
         ) => How::Unreachable,
         Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => How::Reset,
         Some(libc::EMFILE | libc::ENFILE | libc::EACCES | libc::EPERM | libc::ENOBUFS | libc::ENOMEM) => How::Own,
-        Some(_) => How::Other,
-        None => match error.kind() {
-            io::ErrorKind::UnexpectedEof => How::Closed,
-            io::ErrorKind::TimedOut => How::TimedOut,
-            io::ErrorKind::InvalidData => How::Malformed,
-            _ => How::Other,
-        },
+        None if error.kind() == io::ErrorKind::UnexpectedEof => How::Closed,
+        None if error.kind() == io::ErrorKind::TimedOut => How::TimedOut,
+        None if error.kind() == io::ErrorKind::InvalidData => How::Malformed,
+        _ => How::Other,
     };
     let words = if errno.is_some() { String::new() } else { error.to_string() };
     Failure { errno, ..Failure::new(how, words) }

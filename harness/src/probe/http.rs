@@ -33,15 +33,15 @@ pub async fn get(address: SocketAddr, path: &str, patience: Duration) -> Observa
             (answer.http.status, body, answer.http.failure)
         }
     };
-    let error = failed.map(told);
+    let error = failed.as_ref().map(told);
     Observation::Http { address, path: path.to_owned(), status, body, error, took_us: tcp::took_us(began) }
 }
 
-fn told(failure: Failure) -> String {
-    match failure.how {
-        How::Malformed => format!("no HTTP answer: {:?}", failure.begins.first_line(80)),
-        _ => failure.to_string(),
+fn told(failure: &Failure) -> String {
+    if failure.how == How::Malformed {
+        return format!("no HTTP answer: {:?}", failure.begins.first_line(80));
     }
+    failure.to_string()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// How one target is probed.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Options {
     /// What.
     pub url: Url,

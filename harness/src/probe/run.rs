@@ -1,5 +1,7 @@
 //! One probe of one target, from the name up. What it decides is only what to look at next.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a step is asked for one kind; others are none of its business")]
+
 use super::behind::{self, Depth};
 use super::open::{self, Connection, HTTP_1};
 use super::options::Options;
@@ -21,7 +23,7 @@ pub async fn look(options: &Options) -> Vec<Observation> {
     let watch = Watch::start(options.deadline);
     let mut steps = Steps::default();
     match &options.proxy {
-        Some(way) => through(options, way, watch, &mut steps).await,
+        Some(way) => Box::pin(through(options, way, watch, &mut steps)).await,
         None => directly(options, watch, &mut steps).await,
     }
     steps.into_observations()
@@ -69,7 +71,7 @@ async fn directly(options: &Options, watch: Watch, steps: &mut Steps) {
     let mut looks = Vec::new();
     for (step, stream) in connected {
         if let (Some(address), Some(stream)) = (step.address, stream) {
-            looks.push(async move { above(Box::new(stream), address, options, watch).await });
+            looks.push(async move { Box::pin(above(Box::new(stream), address, options, watch)).await });
         }
         steps.steps.push(step);
     }
@@ -101,7 +103,7 @@ async fn through(options: &Options, way: &super::options::Proxy, watch: Watch, s
     let Some(stream) = stream else { return };
     // what is said of an address is then said of the proxy's
     if let Ok(address) = stream.peer_addr() {
-        steps.steps.extend(above(Box::new(stream), address, options, watch).await);
+        steps.steps.extend(Box::pin(above(Box::new(stream), address, options, watch)).await);
     }
 }
 
@@ -186,10 +188,7 @@ async fn speak(stream: Connection, address: SocketAddr, options: &Options, watch
             if let Some(socket) = upgraded {
                 let is_ours = socket.subprotocol.as_deref() == Some(sidetone::protocol::SUBPROTOCOL);
                 let (looked, greeted) = tokio::join!(socket.look(address, options, watch), async {
-                    match is_ours {
-                        true => Some(again_hello(address, options, watch).await),
-                        false => None,
-                    }
+                    if is_ours { Some(again_hello(address, options, watch).await) } else { None }
                 });
                 steps.extend(looked);
                 steps.extend(greeted);

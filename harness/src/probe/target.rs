@@ -135,7 +135,7 @@ impl Url {
             Speak::Stun | Speak::Turn => Some(3478),
             Speak::Udp => return Self::datagrams(&shown, host, port, credentials),
         };
-        let port = port.or(usual).ok_or(Wrong::NoPort(shown.clone()))?;
+        let port = port.or(usual).ok_or_else(|| Wrong::NoPort(shown.clone()))?;
         let bare = matches!(rest.as_str(), "" | "/");
         let has_path = matches!(speak, Speak::Any | Speak::Ws | Speak::Wss | Speak::Http | Speak::Https);
         if !has_path && !bare {
@@ -144,10 +144,10 @@ impl Url {
         let path = match speak {
             Speak::Ws | Speak::Wss if bare => WEBSOCKET_PATH.to_owned(),
             Speak::Http | Speak::Https if bare => "/".to_owned(),
-            _ if !has_path => String::new(),
-            _ if rest.starts_with('?') => format!("/{rest}"),
+            _ if has_path && rest.starts_with('?') => format!("/{rest}"),
             Speak::Any if bare => String::new(),
-            _ => rest,
+            Speak::Any | Speak::Ws | Speak::Wss | Speak::Http | Speak::Https => rest,
+            Speak::Tcp | Speak::Tls | Speak::Udp | Speak::Stun | Speak::Turn => String::new(),
         };
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
         Ok(Self { speak, host, port, path, credentials })
@@ -185,7 +185,9 @@ impl fmt::Display for Url {
         match self.speak {
             Speak::Any => {}
             Speak::Stun | Speak::Turn => write!(f, "{}:", self.speak.word())?,
-            other => write!(f, "{}://", other.word())?,
+            Speak::Tcp | Speak::Tls | Speak::Ws | Speak::Wss | Speak::Http | Speak::Https | Speak::Udp => {
+                write!(f, "{}://", self.speak.word())?;
+            }
         }
         write!(f, "{}{}", self.authority(), self.path)
     }

@@ -44,7 +44,7 @@ impl Reporter for Text {
             }
             lines.push(String::new());
             lines.extend(expectation(&report.expectation, report.verdict.status));
-            lines.push(self.verdict(&report.verdict));
+            lines.push(self.verdict(&run.verdict));
         } else {
             for (summary, report) in overview::scenarios(run) {
                 let name = clean::sentence(&summary.name);
@@ -108,7 +108,7 @@ impl Text {
             let source = shown.iter().map(|e| clean::sentence(&e.source).chars().count()).max().unwrap_or(0).min(TITLE);
             for item in shown {
                 let head = format!("  {:id$} {:source$}  ", item.id, clean::cut(&clean::sentence(&item.source), TITLE));
-                let seen = clean::cut(&clean::sentence(&gist(item)), EXCERPT);
+                let seen = clean::cut(&clean::sentence(&told(report, item)), EXCERPT);
                 lines.push(hanging_after(&head, head.chars().count(), &seen, 0));
             }
         }
@@ -263,6 +263,13 @@ fn guesses(report: &Report) -> Vec<String> {
     } else {
         vec![String::new(), hanging_after("Ruled out  ", 11, &each.join(", "), 0)]
     }
+}
+
+/// A step of a probe as its line of the timeline has it, anything else by what it says itself.
+fn told(report: &Report, item: &EvidenceItem) -> String {
+    let is_step = item.excerpt.contains("\"kind\":\"probed\"");
+    let line = report.timeline.iter().find(|entry| is_step && entry.source == item.source);
+    line.map_or_else(|| gist(item), |entry| entry.what.clone())
 }
 
 /// The message of an event; of an observation its kind and everything but its clocks.

@@ -76,7 +76,7 @@ async fn other_versions(place: &Place, evidence: &Value, report: &str) {
     assert_eq!(ended.stdout.lines().next(), report.lines().next());
     let mut other = evidence.clone();
     other["schema_version"] = value!("2.0");
-    unreadable(place, "other.json", &other.to_string(), &["schema version 2.0", "this harness reads 1.2"]).await;
+    unreadable(place, "other.json", &other.to_string(), &["schema version 2.0", "this harness reads 1.3"]).await;
     let whole = evidence.to_string();
     unreadable(place, "cut.json", &whole[..whole.floor_char_boundary(whole.len() / 2)], &["not JSON", "EOF"]).await;
 }

@@ -75,7 +75,7 @@ async fn wrong(name: &str, case: &Case, place: &Place, authority: &Authority) ->
     let at = lines.iter().rposition(|line| !line.starts_with(' ')).unwrap_or(0);
     let verdict = lines[at..].iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ");
     let first_cause = lines.iter().position(|line| *line == "Root cause").and_then(|at| lines.get(at + 1));
-    let cause = first_cause.and_then(|line| line.split_whitespace().next());
+    let named = first_cause.and_then(|line| line.split_whitespace().next());
     let mut faults = Vec::new();
     if ended.code != Some(case.exit) {
         faults.push(format!("exit {:?}, not {}", ended.code, case.exit));
@@ -83,8 +83,8 @@ async fn wrong(name: &str, case: &Case, place: &Place, authority: &Authority) ->
     if !verdict.starts_with(&case.status) {
         faults.push(format!("not {}", case.status));
     }
-    if cause != case.cause.as_deref() {
-        faults.push(format!("the cause is {cause:?}, not {:?}", case.cause));
+    if named != case.cause.as_deref() {
+        faults.push(format!("the cause is {named:?}, not {:?}", case.cause));
     }
     faults.extend(
         case.says

@@ -106,7 +106,7 @@ async fn rounds_give_percentiles_and_json_keeps_its_schema() {
     assert!(figures.contains("sidetone_probe_tcp_connect_p95_seconds{"), "{figures}");
     let again = place.command(&["diagnose", &evidence]).output().await.map(Ended::from).unwrap();
     assert_eq!(again.code, Some(0), "{again:?}");
-    let sentence = report["verdict"]["sentence"].as_str().unwrap();
+    let sentence = report["reports"][0]["verdict"]["sentence"].as_str().unwrap();
     let flat = again.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(flat.contains(sentence), "offline it says the same: {sentence}\n{flat}");
     child.kill().await.unwrap();

@@ -153,7 +153,7 @@ pub(crate) fn serve(script: &Script, authority: &Authority) -> Option<SocketAddr
     }
     std::thread::spawn(move || {
         for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
-            let steps = lists.get(number).or(lists.last()).cloned().unwrap_or_default();
+            let steps = lists.get(number).or_else(|| lists.last()).cloned().unwrap_or_default();
             let tls = tls.clone();
             std::thread::spawn(move || drop(connection(stream, tls, &steps)));
         }

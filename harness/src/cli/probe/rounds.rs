@@ -131,7 +131,7 @@ fn seen(what: Observation) -> Observed {
 async fn round(asked: &Probe, wanted: &Wanted, number: u32) -> Evidence {
     let started = now_rfc3339();
     let began = monotonic_ns();
-    let mut observations: Vec<Observed> = look(&wanted.options).await.into_iter().map(seen).collect();
+    let mut observations: Vec<Observed> = Box::pin(look(&wanted.options)).await.into_iter().map(seen).collect();
     // when a step began is known better than when all was over
     for observed in &mut observations {
         if let Observation::Probed(step) = &observed.what {

@@ -177,8 +177,10 @@ fn of_step(step: &Step) -> Vec<(&'static str, f64)> {
         Saw::Resolve(_) => vec![("dns.resolve", took)],
         Saw::Connect(_) => vec![("tcp.connect", took)],
         Saw::Tls(it) if !it.second_look => {
-            let expiry =
-                some("tls.expiry", it.trust.as_ref().and_then(|trust| left(it.chain.first()?, &trust.judged_at)));
+            let expiry = some(
+                "tls.expiry",
+                it.trust.as_ref().and_then(|trust| it.chain.first()?.ends_in_s(&trust.judged_at).map(|s| s as f64)),
+            );
             std::iter::once(("tls.handshake", took)).chain(expiry).collect()
         }
         Saw::Http(it) => some("http.first_byte", us(it.first_byte_us)).into_iter().collect(),
@@ -207,13 +209,6 @@ fn of_step(step: &Step) -> Vec<(&'static str, f64)> {
         }
         _ => Vec::new(),
     }
-}
-
-/// Seconds that a certificate is still good for; negative: it has ended.
-pub fn left(certificate: &crate::evidence::probed::Certificate, now: &str) -> Option<f64> {
-    let end: jiff::Timestamp = certificate.not_after.parse().ok()?;
-    let now: jiff::Timestamp = now.parse().ok()?;
-    Some((end.as_millisecond() - now.as_millisecond()) as f64 / 1e3)
 }
 
 /// As metrics of a report: the median of each figure, and its spread where there are several samples.

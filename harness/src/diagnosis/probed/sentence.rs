@@ -64,6 +64,14 @@ fn answering(evidence: &Evidence) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
+/// Whether every address completed a connection.
+fn connected(evidence: &Evidence) -> bool {
+    evidence.observations().all(|(_, seen)| match seen {
+        Observation::Probed(step) => !matches!(&step.saw, Saw::Connect(it) if it.failure.is_some()),
+        _ => true,
+    })
+}
+
 /// What a probe leaves out, and how it would not.
 pub(in crate::diagnosis) fn not_checked(evidence: &Evidence, plan: &ProbePlan) -> Vec<NotChecked> {
     let mut list = Vec::new();
@@ -89,7 +97,10 @@ pub(in crate::diagnosis) fn not_checked(evidence: &Evidence, plan: &ProbePlan) -
     });
     match behind {
         Some(behind) => {
-            for unseen in &behind.unseen {
+            // whose socket it is, and that it is reached, is known: filters and namespaces do not matter
+            let settled =
+                behind.listeners.iter().any(|one| one.covers && !one.owners.is_empty()) && connected(evidence);
+            for unseen in behind.unseen.iter().filter(|_| !settled) {
                 add(&unseen.what, unseen.why.clone(), unseen.remedy.as_deref());
             }
             if !plan.log {

@@ -4,7 +4,7 @@
 //! * [`tls`]: the handshake, the certificates, the bytes of an old peer;
 //! * [`web`]: HTTP, the upgrade, frames of a WebSocket;
 //! * [`talk`]: the hello, the echo room, STUN, mDNS;
-//! * [`behind`]: what this machine knows of a socket whose server runs on it.
+//! * [`behind`]: what this machine knows of a socket whose server runs on it; `told`: a line for people.
 //!
 //! Text that a peer sent is kept as it came but cut: [`Excerpt`]; reports make it harmless. Secrets that the user gave are
 //! never in here.
@@ -13,6 +13,7 @@ pub mod behind;
 pub mod reach;
 pub mod talk;
 pub mod tls;
+mod told;
 pub mod web;
 
 pub use behind::{Behind, Filters, Firewall, Holding, Listening, Owner, Unseen};
@@ -21,7 +22,9 @@ pub use reach::{
 };
 pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn, Unfinished};
 pub use tls::{Alert, Certificate, OldPeer, Tls, Trust, TrustProblem};
-pub use web::{Close, Closed, FrameProblem, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait};
+pub use web::{
+    Close, Closed, FrameProblem, Http, Intrusive, Message, Opcode, OriginTried, Ping, Upgrade, UpgradeProblem, Wait,
+};
 
 use serde::{Deserialize, Serialize};
 use sidetone::event::Errno;
@@ -219,19 +222,6 @@ impl fmt::Display for Failure {
             Some(errno) if self.words.is_empty() => write!(f, "{errno}"),
             Some(errno) => write!(f, "{errno}: {}", self.words),
             None => f.write_str(&self.words),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.saw.name())?;
-        if let Some(address) = self.address {
-            write!(f, " {address}")?;
-        }
-        match self.saw.failure() {
-            Some(failure) => write!(f, ": {failure}"),
-            None => write!(f, ": done in {} us", self.took_us),
         }
     }
 }

@@ -56,7 +56,7 @@ pub async fn identify(address: SocketAddr, options: &Options, watch: Watch) -> S
             let after_us = lap.so_far_us() - connected_us;
             let listened_ms = after_us / 1_000;
             if first.bytes.is_empty() {
-                let asked = ask(address, &options, words, watch, lap).await;
+                let asked = Box::pin(ask(address, &options, words, watch, lap)).await;
                 Identified { listened_ms, ..conclude(&first, asked) }
             } else {
                 let protocol = greeting::greets(&first.bytes).map(str::to_owned);

@@ -48,7 +48,7 @@ struct Head {
 /// Sends a request and reads its answer until the layer's deadline.
 pub async fn ask(stream: &mut Connection, request: &Request, lap: Lap, watch: Watch) -> Answer {
     let mut answer = Answer::default();
-    answer.http.method = "GET".to_owned();
+    answer.http.method = String::from("GET");
     answer.http.url.clone_from(&request.url);
     let bytes = request.encode();
     let sent = watch.begin();

@@ -6,6 +6,8 @@ use tokio::io::AsyncReadExt;
 
 /// Most bytes of a body that are read.
 const MOST: usize = 64 << 10;
+/// Bytes that one read asks for.
+const CHUNK: usize = 4 << 10;
 
 /// How a body begins, for people.
 pub(super) fn excerpt(body: &[u8]) -> Excerpt {
@@ -98,10 +100,10 @@ impl Body {
                 Ok(Some(false) | None) => {}
                 Err(()) => return Some(false),
             }
-            let mut chunk = [0; 4 << 10];
-            match stream.read(&mut chunk).await {
+            self.raw.reserve(CHUNK);
+            match stream.read_buf(&mut self.raw).await {
                 Ok(0) => return Some(self.end == End::Close),
-                Ok(n) => self.raw.extend_from_slice(&chunk[..n]),
+                Ok(_) => {}
                 Err(_) => return Some(false),
             }
         }

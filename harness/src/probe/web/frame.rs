@@ -85,15 +85,15 @@ pub fn read(bytes: &[u8]) -> Result<Option<Header>, FrameProblem> {
 
 /// The header of a client's frame; its payload is then to be masked with `mask`.
 pub fn header(opcode: u8, fin: bool, length: u64, mask: [u8; 4]) -> Vec<u8> {
-    let mut bytes = vec![opcode | if fin { 0x80 } else { 0 }];
+    let mut bytes = vec![opcode | if fin { 0x80 } else { 0x00 }];
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ ..=125), _) => bytes.push(0x80 | short),
         (_, Ok(long)) => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7e);
             bytes.extend(long.to_be_bytes());
         }
         (_, Err(_)) => {
-            bytes.push(0x80 | 127);
+            bytes.push(0x80 | 0x7f);
             bytes.extend(length.to_be_bytes());
         }
     }

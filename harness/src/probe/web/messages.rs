@@ -57,7 +57,7 @@ impl Messages {
     ///
     /// # Errors
     /// What the server breaks; the buffer then begins with that frame, or with the payload that is wrong.
-    pub fn next(&mut self) -> Result<Option<Heard>, FrameProblem> {
+    pub fn heard(&mut self) -> Result<Option<Heard>, FrameProblem> {
         loop {
             if let Some(heard) = self.take_payload()? {
                 return Ok(Some(heard));
@@ -222,7 +222,7 @@ mod tests {
         for piece in pieces {
             messages.buffer.extend_from_slice(piece);
             loop {
-                match messages.next() {
+                match messages.heard() {
                     Ok(Some(one)) => heard.push(one),
                     Ok(None) => break,
                     Err(problem) => return (heard, Some(problem)),

@@ -115,10 +115,14 @@ fn request_target(path: &str) -> String {
     for byte in path.bytes() {
         match byte {
             0x21..=0x7e => target.push(char::from(byte)),
-            other => target.push_str(&format!("%{other:02X}")),
+            other => target.extend(['%', hex_digit(other >> 4), hex_digit(other & 0xf)]),
         }
     }
     target
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {

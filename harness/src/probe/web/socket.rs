@@ -500,7 +500,7 @@ mod tests {
         let saw = looked(options(), |mut peer| async move {
             let pings = b"\x89\0".repeat(1_000);
             while peer.write_all(&pings).await.is_ok() {
-                drop(peer.read(&mut [0; 65_536]).await);
+                drop(peer.read(&mut vec![0; 65_536]).await);
             }
         })
         .await;

@@ -56,10 +56,7 @@ pub async fn upgrade(
 
 /// What the user wants, else Sidetone's.
 fn offered(options: &Options) -> Vec<String> {
-    match options.subprotocols.is_empty() {
-        true => vec![SUBPROTOCOL.to_owned()],
-        false => options.subprotocols.to_vec(),
-    }
+    if options.subprotocols.is_empty() { vec![SUBPROTOCOL.to_owned()] } else { options.subprotocols.to_vec() }
 }
 
 /// An upgrade with another `Origin`, or without one, on a connection of its own: its status is what matters.

@@ -36,14 +36,14 @@ pub(super) struct Trouble {
 impl Trouble {
     pub(super) fn broken(problem: FrameProblem, bytes: &[u8]) -> Self {
         let offending = frame::hex(bytes);
-        let how = match problem {
-            FrameProblem::TooLarge | FrameProblem::Flood => How::TooMuch,
-            _ => How::Malformed,
-        };
+        let too_much = matches!(problem, FrameProblem::TooLarge | FrameProblem::Flood);
+        let how = if too_much { How::TooMuch } else { How::Malformed };
         // what is wrong with a text stands in its payload, not in its header
-        let (said, offending) = match problem {
-            FrameProblem::BadUtf8 | FrameProblem::Flood => (words(problem).to_owned(), None),
-            _ => (format!("{} (its header: {offending})", words(problem)), Some(offending)),
+        let in_header = !matches!(problem, FrameProblem::BadUtf8 | FrameProblem::Flood);
+        let (said, offending) = if in_header {
+            (format!("{} (its header: {offending})", words(problem)), Some(offending))
+        } else {
+            (words(problem).to_owned(), None)
         };
         Self { failure: Failure::new(how, said), problem: Some(problem), offending }
     }
@@ -72,7 +72,7 @@ impl Reading {
     /// The connection ended or failed, or a frame breaks the rules.
     pub(super) async fn next(&mut self) -> Result<Heard, Trouble> {
         loop {
-            match self.messages.next() {
+            match self.messages.heard() {
                 Ok(Some(heard)) => return Ok(heard),
                 Ok(None) => {}
                 Err(problem) => return Err(Trouble::broken(problem, &self.messages.buffer)),
@@ -92,7 +92,7 @@ impl Reading {
 
     /// Reads and forgets until the peer has closed the connection.
     pub(super) async fn drain(&mut self) {
-        let mut sink = [0; 4 << 10];
+        let mut sink = vec![0; CHUNK];
         while matches!(self.stream.read(&mut sink).await, Ok(n) if n > 0) {}
     }
 }

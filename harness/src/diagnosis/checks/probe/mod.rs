@@ -24,6 +24,9 @@ const LEFT_OUT: &[CheckDef] =
 const BOUNDS: &[CheckDef] =
     &[CheckDef { id: "threshold", about: "figures are within the user's bounds", run: bounds::checks }];
 
+/// Whether a layer is due, its word, and which steps are of it.
+type Due = (bool, &'static str, Layer, fn(&Saw) -> bool);
+
 /// Layers that were due by the target's scheme, and that no step reached.
 fn left_out(view: &mut View<'_>) -> Vec<Check> {
     let Some(plan) = &view.evidence.plan.probe else { return Vec::new() };
@@ -40,7 +43,7 @@ fn left_out(view: &mut View<'_>) -> Vec<Check> {
     } else {
         "needs what comes before"
     };
-    let due: [(bool, &str, Layer, fn(&Saw) -> bool); 5] = [
+    let due: [Due; 5] = [
         (!speak.datagrams() && plan.proxy.is_none(), "tcp", Layer::Tcp, |saw| matches!(saw, Saw::Connect(_))),
         (speak.secure(), "tls", Layer::Tls, |saw| matches!(saw, Saw::Tls(_))),
         (matches!(speak, Speak::Http | Speak::Https), "http", Layer::Http, |saw| matches!(saw, Saw::Http(_))),

@@ -97,10 +97,8 @@ fn said(wait: &Wait) -> String {
         1 => Some("a ping".to_owned()),
         pings => Some(format!("{pings} pings")),
     };
-    told.chain(pings)
-        .enumerate()
-        .map(|(at, text)| if at == 0 { format!(": {text}") } else { format!("; {text}") })
-        .collect()
+    let all: Vec<String> = told.chain(pings).collect();
+    if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) }
 }
 
 pub(super) fn closes(view: &mut View<'_>) -> Vec<Check> {

@@ -2,7 +2,7 @@
 
 use super::{by_address, milliseconds, particulars, status_line, words};
 use crate::diagnosis::view::{Draft, View, draft};
-use crate::evidence::probed::{Excerpt, How, Saw, Upgrade};
+use crate::evidence::probed::{Excerpt, Failure, How, Saw, Upgrade};
 use crate::evidence::{Check, EvidenceId, Layer, Side};
 
 /// One outcome an address; a second try, without a subprotocol, is told with the first.
@@ -21,13 +21,14 @@ pub(super) fn upgrades(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
-    let first = tries.iter().find(|one| !one.second_try).or(tries.first());
+    let first = tries.iter().find(|one| !one.second_try).or_else(|| tries.first());
     let Some(first) = first else { return check.skip("no upgrade was asked for") };
     let second = tries.iter().find(|one| one.second_try);
     let Some(failure) = &first.failure else {
-        return match first.problems.is_empty() {
-            true => check.pass(success(first), ids),
-            false => check.warn(success(first), ids, "see which subprotocols the server speaks"),
+        return if first.problems.is_empty() {
+            check.pass(success(first), ids)
+        } else {
+            check.warn(success(first), ids, "see which subprotocols the server speaks")
         };
     };
     let refusal = refused(first, failure);
@@ -58,7 +59,7 @@ fn success(upgrade: &Upgrade) -> String {
 }
 
 /// What came instead of a proper 101.
-fn refused(upgrade: &Upgrade, failure: &crate::evidence::probed::Failure) -> String {
+fn refused(upgrade: &Upgrade, failure: &Failure) -> String {
     let http = &upgrade.answer;
     let told = match http.status {
         // the failure tells what of the 101 is wrong

@@ -154,7 +154,8 @@ fn a_stranger_is_named_by_its_own_words_or_by_what_it_speaks_when_asked() {
     let (cause, sure, _) = found(vec![odd], check);
     assert_eq!((cause.as_str(), sure), ("session.foreign_server_answered", Confidence::Medium));
     // that is told by the rules of TLS
-    nothing_found(vec![unanswered(How::Malformed, malformed, b"\x15\x03\x01\x00\x02\x02\x46")]);
+    let (cause, ..) = found(vec![unanswered(How::Malformed, malformed, b"\x15\x03\x01\x00\x02\x02\x46")], check);
+    assert_eq!(cause, "tls.plain_spoken_to_tls_port");
 }
 
 #[test]

@@ -36,16 +36,12 @@ fn by_origin(view: &mut View<'_>, case: &Case<'_, Http>, plan: &ProbePlan) -> Hy
         let by = format!("the same upgrade {} gets 101", shown(one.origin.as_deref()));
         return hypothesis(HypothesisState::Confirmed, statement, by, vec![case.evidence.clone(), id.clone()]);
     }
-    match others.iter().find(other) {
-        Some((id, one)) => {
-            let by = format!("{} it is refused as well", shown(one.origin.as_deref()));
-            refuted(statement, &by, vec![case.evidence.clone(), id.clone()])
-        }
-        None => {
-            let by = "the same upgrade with another Origin, or without one";
-            hypothesis(HypothesisState::Open, statement, by, vec![case.evidence.clone()])
-        }
+    if let Some((id, one)) = others.iter().find(other) {
+        let by = format!("{} it is refused as well", shown(one.origin.as_deref()));
+        return refuted(statement, &by, vec![case.evidence.clone(), id.clone()]);
     }
+    let by = "the same upgrade with another Origin, or without one";
+    hypothesis(HypothesisState::Open, statement, by, vec![case.evidence.clone()])
 }
 
 fn by_credentials(http: &Http, id: &EvidenceId) -> Hypothesis {

@@ -8,10 +8,10 @@ use crate::evidence::probed::{Excerpt, Http, Saw, Upgrade};
 use crate::evidence::{Check, Fix, FixKind, HypothesisState, Link};
 
 /// Those that the rule wants, and of them those with the status of the first: other statuses are another fact.
-pub(super) fn with_status<'a>(
-    mut cases: Vec<Case<'a, Http>>,
+pub(super) fn with_status(
+    mut cases: Vec<Case<'_, Http>>,
     wanted: impl Fn(&Http) -> bool,
-) -> Option<(Vec<Case<'a, Http>>, &'a Http)> {
+) -> Option<(Vec<Case<'_, Http>>, &Http)> {
     cases.retain(|case| case.saw.status.is_some() && wanted(case.saw));
     let first = cases.first()?.saw;
     cases.retain(|case| case.saw.status == first.status);
