@@ -219,9 +219,10 @@ define BENCH_PROBE
 # in a network of its own, with an interface that swallows whatever is sent to 10.9.9.2
 unshare --map-root-user --net $(SHELL) -eu -c '
 	ip link set lo up
-	ip link add swallow type dummy
+	ip link add swallow type veth peer name hole
 	ip address add 10.9.9.1/24 dev swallow
 	ip link set swallow up
+	ip link set hole up
 	ip neighbour add 10.9.9.2 lladdr 02:00:00:00:00:02 dev swallow
 	exec target/release/examples/probe target/release/sidetone-harness target/release/sidetone target/peers
 '
