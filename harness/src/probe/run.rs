@@ -118,11 +118,7 @@ async fn datagrams(address: SocketAddr, options: &Options, watch: Watch) -> Step
 /// Everything above TCP on one connection.
 async fn above(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
     if options.url.speak != Speak::Any {
-        let mut steps = Box::pin(speak(stream, address, options, watch)).await;
-        if unlike_what_was_asked(&steps) {
-            steps.push(identify::identify(address, options, watch).await);
-        }
-        return steps;
+        return Box::pin(as_asked(stream, address, options, watch)).await;
     }
     drop(stream);
     let step = identify::identify(address, options, watch).await;
@@ -143,6 +139,35 @@ async fn above(stream: Connection, address: SocketAddr, options: &Options, watch
         open::again(address, &Options { url: options.url.with(Speak::Tcp), ..options.clone() }, watch).await
     {
         steps.extend(Box::pin(speak(stream, address, &options, watch)).await);
+    }
+    steps
+}
+
+/// As the target's scheme says; and if the peer does not answer like that, what it does speak. Who has not answered after a
+/// quarter of the deadline is asked that meanwhile, so that both answers are there when the deadline is over.
+async fn as_asked(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
+    let spoken = speak(stream, address, options, watch);
+    let meanwhile = async {
+        tokio::time::sleep(watch.deadline / 4).await;
+        identify::identify(address, options, watch.shorter()).await
+    };
+    tokio::pin!(spoken, meanwhile);
+    let mut early = None;
+    let mut steps = loop {
+        tokio::select! {
+            biased;
+            steps = &mut spoken => break steps,
+            step = &mut meanwhile, if early.is_none() => early = Some(step),
+        }
+    };
+    if unlike_what_was_asked(&steps) {
+        let waited = steps.iter().map(|step| step.took_us).max().unwrap_or(0);
+        steps.push(match early {
+            Some(step) => step,
+            // it has begun: its end is near
+            None if u128::from(waited) * 4 > watch.deadline.as_micros() => meanwhile.await,
+            None => identify::identify(address, options, watch).await,
+        });
     }
     steps
 }

@@ -26,6 +26,11 @@ impl Watch {
         Self { zero: now(), deadline }
     }
 
+    /// The same clock with three quarters of the deadline.
+    pub fn shorter(self) -> Self {
+        Self { deadline: self.deadline * 3 / 4, ..self }
+    }
+
     /// A step begins.
     pub fn begin(self) -> Lap {
         Lap { watch: self, began: now() }

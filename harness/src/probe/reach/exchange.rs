@@ -121,8 +121,8 @@ pub(in crate::probe) async fn connected(address: SocketAddr) -> io::Result<UdpSo
 fn told(options: &Options, sent: u64, received: &[u8], (ended, watch): (Ended, Watch)) -> Exchange {
     let expect = options.expect.as_ref().map(ToString::to_string);
     let unmatched = |failure: Failure| match (&expect, received.len()) {
-        (Some(_), 1..) => {
-            Failure { words: format!("{}, and nothing in it is what was expected", failure.words), ..failure }
+        (Some(expect), 1..) => {
+            Failure { words: format!("{}, and nothing in it matches {expect:?}", failure.words), ..failure }
         }
         _ => failure,
     };

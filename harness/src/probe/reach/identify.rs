@@ -215,7 +215,8 @@ fn conclude(first: &Reply, [hello, http, tls]: Asked) -> Identified {
         Speaks::Closes
     };
     let otherwise = match speaks {
-        Speaks::Closes if ends.contains(&End::Resets) => "resets",
+        // a connection with words of ours unread is reset by a close too; on the first one nothing was said
+        Speaks::Closes if first.end != End::Closes && ends.contains(&End::Resets) => "resets",
         Speaks::Closes => "closes",
         Speaks::Silent => "waits",
         Speaks::Sidetone | Speaks::WebSocket | Speaks::Http | Speaks::Tls | Speaks::Greeting | Speaks::Unknown => "",

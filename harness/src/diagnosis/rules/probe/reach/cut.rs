@@ -53,7 +53,9 @@ fn ended(step: &Step) -> Option<(SocketAddr, bool)> {
 /// Whether something at an address answers in some protocol: then it only did not like what it was told.
 fn speaks(view: &View<'_>, address: SocketAddr) -> bool {
     let found = view.steps(|step, saw| match saw {
-        Saw::Identify(it) if step.address == Some(address) => (it.speaks != Speaks::Closes).then_some(()),
+        Saw::Identify(it) if step.address == Some(address) => {
+            (!matches!(it.speaks, Speaks::Closes | Speaks::Silent)).then_some(())
+        }
         // TLS was spoken, so what ends above it ends inside of it
         Saw::Tls(it) if step.address == Some(address) => it.failure.is_none().then_some(()),
         _ => None,
@@ -68,8 +70,10 @@ pub(super) fn cut(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let all = view.steps(|step, _| ended(step));
     let all: Vec<_> =
         all.into_iter().filter(|(_, (address, _))| is_open(*address) && !speaks(view, *address)).collect();
-    // the layer that was asked for saw it first; a further look may see the other end of it
-    let (line, (address, reset)) = *all.first()?;
+    // who closes in order while words of ours wait unread resets that connection: one end in order tells them apart
+    let (_, (address, _)) = *all.first()?;
+    let in_order = all.iter().find(|(_, (other, reset))| *other == address && !reset);
+    let (line, (_, reset)) = *in_order.or(all.first())?;
     let mut chain = Vec::new();
     let completed = view.steps(|step, saw| match saw {
         Saw::Connect(it) if it.failure.is_none() && step.address == Some(address) => Some((step.took_us, it.local)),
