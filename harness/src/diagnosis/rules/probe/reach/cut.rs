@@ -73,7 +73,7 @@ pub(super) fn cut(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     // who closes in order while words of ours wait unread resets that connection: one end in order tells them apart
     let (_, (address, _)) = *all.first()?;
     let in_order = all.iter().find(|(_, (other, reset))| *other == address && !reset);
-    let (line, (_, reset)) = *in_order.or(all.first())?;
+    let (line, (_, reset)) = *in_order.or_else(|| all.first())?;
     let mut chain = Vec::new();
     let completed = view.steps(|step, saw| match saw {
         Saw::Connect(it) if it.failure.is_none() && step.address == Some(address) => Some((step.took_us, it.local)),
