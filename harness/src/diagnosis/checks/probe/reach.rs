@@ -132,6 +132,20 @@ fn no_way(view: &View<'_>, address: Option<SocketAddr>) -> bool {
     !routes.is_empty()
 }
 
+/// Where several addresses are tried: in which order and when a client that follows RFC 8305 does so; empty for one.
+fn in_order(view: &View<'_>, it: &Connected) -> String {
+    let all = view.steps(|_, saw| matches!(saw, Saw::Connect(_)).then_some(()));
+    if all.len() < 2 || it.order == 0 {
+        return String::new();
+    }
+    let begins = match it.client_begins_ms {
+        0 => String::new(),
+        later => format!(" after {later} ms"),
+    };
+    let chosen = if it.chosen { ", and uses it" } else { "" };
+    format!("; a client tries it as number {}{begins}{chosen}", it.order)
+}
+
 fn connect(view: &mut View<'_>) -> Vec<Check> {
     each(
         view,
@@ -140,9 +154,10 @@ fn connect(view: &mut View<'_>) -> Vec<Check> {
             let check = at("tcp.connect", "tcp", Layer::Tcp, Side::Server, step.address);
             let Some(failure) = &it.failure else {
                 let rtt = it.rtt_us.map(|rtt| format!(", round trip {}", ms(rtt))).unwrap_or_default();
-                return Some(check.pass(format!("{}{rtt}", ms(step.took_us)), vec![id]));
+                let order = in_order(view, it);
+                return Some(check.pass(format!("{}{rtt}{order}", ms(step.took_us)), vec![id]));
             };
-            let message = format!("{failure}, {}", ms(step.took_us));
+            let message = format!("{failure}, {}{}", ms(step.took_us), in_order(view, it));
             if other_family_works(view, step.address) && no_way(view, step.address) {
                 return Some(Check {
                     evidence: vec![id],
