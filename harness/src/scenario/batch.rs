@@ -302,7 +302,7 @@ impl Batch {
         }
         for destination in &self.destinations {
             let text = destination.reporter.render(&done.report);
-            if destination.path == Path::new("-") {
+            if destination.is_stdout() {
                 done.stdout.push(text);
             } else {
                 save(&destination.path, &text);

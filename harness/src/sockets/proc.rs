@@ -2,6 +2,7 @@
 
 use crate::evidence::SocketRow;
 use crate::launch::resources;
+use nix::fcntl::readlinkat;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -57,14 +58,30 @@ fn read(path: &str, digits: usize) -> Result<Vec<SocketRow>, String> {
 fn owners(pids: impl Iterator<Item = u32>) -> BTreeMap<u64, BTreeSet<u32>> {
     let mut owners: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
     for pid in pids {
-        for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let target = fs::read_link(descriptor.path()).ok();
-            if let Some(inode) = target.as_deref().and_then(|t| t.to_str()).and_then(socket_inode) {
-                owners.entry(inode).or_default().insert(pid);
-            }
+        for inode in sockets_of(pid).into_iter().flatten() {
+            owners.entry(inode).or_default().insert(pid);
         }
     }
     owners
+}
+
+/// Inodes of the sockets that a process has.
+///
+/// # Errors
+/// It is gone, or may not be looked at.
+pub(crate) fn sockets_of(pid: u32) -> io::Result<Vec<u64>> {
+    let folder = format!("/proc/{pid}/fd");
+    // from the open folder each name is one step instead of four: with thousands of descriptors that is most of the time
+    let open = fs::File::open(&folder)?;
+    let mut found = Vec::new();
+    for descriptor in fs::read_dir(&folder)? {
+        // it may have been closed meanwhile
+        let Ok(target) = descriptor.and_then(|one| Ok(readlinkat(&open, one.file_name().as_os_str())?)) else {
+            continue;
+        };
+        found.extend(target.to_str().and_then(socket_inode));
+    }
+    Ok(found)
 }
 
 /// `socket:[12345]`.

@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -34,12 +35,33 @@ fn dead() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// Closes every connection, and tells of each.
+fn closing() -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            drop(stream);
+            if tell.send(()).is_err() {
+                break;
+            }
+        }
+    });
+    (address, told)
+}
+
 /// Sends back what it gets.
 fn parrot() -> SocketAddr {
+    late(0)
+}
+
+/// Closes so many connections, then sends back what it gets on each.
+fn late(closed: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
+        for mut stream in listener.incoming().map_while(Result::ok).skip(closed) {
             std::thread::spawn(move || {
                 let mut bytes = [0; 1024];
                 while let Ok(n @ 1..) = stream.read(&mut bytes) {
@@ -121,21 +143,12 @@ async fn it_waits_for_a_server_and_says_why_it_did_not_come() {
     assert!(ended.stdout.contains("NOT as expected: healthy within 0.3 s"), "{}", ended.stdout);
     let failing = probe(&place, &["--until", "failing", "--for", "5s", &nobody]).await;
     assert_eq!(failing.code, Some(0), "{failing:?}");
-    let address = dead();
-    let comes = async {
-        // the port may be taken meanwhile by whoever asks for any; then the test says so
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let port = address.port().to_string();
-        let mut command = Command::new(sidetone());
-        command.args(["server", "--port", &port, "--websocket-port", "0", "--no-mdns", "--bind", "127.0.0.1"]);
-        place.prepare(&mut command);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    };
-    let target = format!("tcp://{address}");
-    let args = ["--until", "healthy", "--for", "30s", "--interval", "50ms", &target];
-    let (came, mut child) = tokio::join!(probe(&place, &args), comes);
+    let comes = late(2);
+    let target = format!("tcp://{comes}");
+    let args = ["--until", "healthy", "--for", "30s", "--interval", "20ms", "--send", "hi", "--expect", "hi", &target];
+    let came = probe(&place, &args).await;
     assert_eq!(came.code, Some(0), "{came:?}");
-    child.kill().await.unwrap();
+    assert!(came.stdout.contains("As expected: healthy within 30 s"), "{}", came.stdout);
     let alone = probe(&place, &["--until", "healthy", &nobody]).await;
     assert_eq!(alone.code, Some(2), "{alone:?}");
 }
@@ -220,11 +233,15 @@ async fn no_secret_is_written_anywhere() {
 #[tokio::test]
 async fn a_signal_ends_it_with_a_report() {
     let place = Place::new();
-    let nobody = format!("tcp://{}", dead());
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let mut command = place.command(&["probe", "--until", "healthy", "--for", "1h", "--interval", "20ms", &nobody]);
+        let (address, connections) = closing();
+        let target = format!("tcp://{address}");
+        let mut command = place.command(&["probe", "--until", "healthy", "--for", "1h", "--interval", "20ms", &target]);
         let child = command.spawn().unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        // no round makes so many connections: the first one has ended
+        for _ in 0..20 {
+            connections.recv_timeout(SOON).unwrap();
+        }
         kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
         let ended = place.end(child).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");

@@ -238,10 +238,17 @@ impl Probe {
         let mut summaries: Vec<ScenarioSummary> = Vec::new();
         let mut evidence = None;
         for done in done {
-            if let Some((summary, worst)) = outcome::summarise(&done.name, &done.reports, |_| String::new()) {
+            let Some((report, seen)) = done.shown else { continue };
+            let alone = outcome::summarise(&done.name, std::slice::from_ref(&report), |_| String::new());
+            if let Some((mut summary, report)) = alone {
+                summary.repeats = u32::try_from(done.statuses.len()).unwrap_or(u32::MAX);
+                summary.by_status.clear();
+                for status in &done.statuses {
+                    *summary.by_status.entry(status.word().to_owned()).or_default() += 1;
+                }
                 summaries.push(summary);
-                reports.push(worst);
-                evidence = done.evidence;
+                reports.push(report);
+                evidence = Some(seen);
             }
         }
         if reports.is_empty() {

@@ -5,7 +5,6 @@ use super::{Probe, Until};
 use crate::cli::redacted_command_line;
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::diagnosis::diagnose;
-use crate::diagnosis::outcome;
 use crate::diagnosis::probed::samples::samples;
 use crate::diagnosis::questions::questions;
 use crate::evidence::probed::{Saw, Step};
@@ -28,13 +27,13 @@ const MOST_ROUNDS: u32 = 4;
 /// What became of a target.
 pub(super) struct Done {
     pub(super) name: String,
-    /// One a round.
-    pub(super) reports: Vec<Report>,
-    /// Of the round that is shown.
-    pub(super) evidence: Option<Evidence>,
+    /// Of each round that was made; of `--until` the last one.
+    pub(super) statuses: Vec<Status>,
+    /// The worst round, of `--until` the last one, with the figures of all; `None`: it was ended before the first one.
+    pub(super) shown: Option<(Report, Evidence)>,
 }
 
-/// All rounds. The last report is that of the worst round, with the figures of all.
+/// All rounds.
 pub(super) async fn all(asked: &Probe, wanted: &Wanted, mut stopped: watch::Receiver<bool>) -> Done {
     let mut rounds: Vec<(Status, Evidence)> = Vec::new();
     let mut statuses: Vec<Status> = Vec::new();
@@ -77,7 +76,7 @@ pub(super) async fn all(asked: &Probe, wanted: &Wanted, mut stopped: watch::Rece
         }
     }
     let Some((_, mut evidence)) = rounds.pop() else {
-        return Done { name: wanted.name.clone(), reports: Vec::new(), evidence: None };
+        return Done { name: wanted.name.clone(), statuses, shown: None };
     };
     if statuses.len() > 1 {
         let all = collected.into_iter().map(|(figure, values)| Observation::Samples { figure, values });
@@ -87,9 +86,9 @@ pub(super) async fn all(asked: &Probe, wanted: &Wanted, mut stopped: watch::Rece
     let mut shown = diagnose(&evidence, timeline(&evidence));
     if let Some(until) = asked.until {
         shown.expectation = expectation(until, patience, reached, &shown);
-        return Done { name: wanted.name.clone(), reports: vec![shown], evidence: Some(evidence) };
+        statuses = vec![shown.verdict.status];
     }
-    Done { name: wanted.name.clone(), reports: repeated(&statuses, shown), evidence: Some(evidence) }
+    Done { name: wanted.name.clone(), statuses, shown: Some((shown, evidence)) }
 }
 
 /// What was waited for came, or did not; and why.
@@ -103,24 +102,6 @@ fn expectation(until: Until, patience: Duration, reached: bool, last: &Report) -
         return Expectation::Met { expected };
     }
     Expectation::Unmet { expected, found: format!("{} at the end", last.verdict.status.word()) }
-}
-
-/// A report for each round, so that rounds are counted by their status; only the one that is shown is whole.
-fn repeated(statuses: &[Status], shown: Report) -> Vec<Report> {
-    let mut others: Vec<Report> = Vec::new();
-    let mut skipped = false;
-    for status in statuses {
-        if !skipped && *status == outcome::counts_as(&shown) {
-            skipped = true;
-            continue;
-        }
-        let mut other = Report { checks: Vec::new(), findings: Vec::new(), evidence: Vec::new(), ..shown.clone() };
-        other.verdict.status = *status;
-        other.run.duration_ms = 0;
-        others.push(other);
-    }
-    // the first of the worst is the one that is shown
-    std::iter::once(shown).chain(others).collect()
 }
 
 fn seen(what: Observation) -> Observed {

@@ -98,8 +98,6 @@ pub struct Connected {
     pub chosen: bool,
     /// Own address of the connection.
     pub local: Option<SocketAddr>,
-    /// Smoothed round trip by `TCP_INFO`, after the handshake.
-    pub rtt_us: Option<u64>,
     /// What happened instead.
     pub failure: Option<Failure>,
 }

@@ -199,7 +199,7 @@ pub(super) fn open(udp: bool) -> Result<(Vec<Open>, u64), String> {
 
 /// See [`super::listens`].
 pub(super) fn listens(pid: u32) -> Result<Vec<SocketAddr>, String> {
-    let inodes = owners::sockets_of(pid).map_err(|error| {
+    let inodes = proc::sockets_of(pid).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             format!("pid {pid}: there is no process with that id")
         } else if error.kind() == io::ErrorKind::PermissionDenied {

@@ -2,7 +2,7 @@
 
 use crate::evidence::probed::Owner;
 use crate::launch::resources;
-use crate::sockets::proc::socket_inode;
+use crate::sockets::proc::sockets_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -25,8 +25,8 @@ pub fn scan(inodes: &BTreeSet<u64>, all: bool) -> Scan {
     let mut pids: Vec<u32> = if wanted.is_empty() { Vec::new() } else { resources::pids().collect() };
     pids.sort_unstable_by(|a, b| b.cmp(a));
     for pid in pids {
-        let found = match inodes_of(pid, &wanted) {
-            Ok(found) => found,
+        let found = match sockets_of(pid) {
+            Ok(found) => found.into_iter().filter(|inode| wanted.contains(inode)).collect::<Vec<_>>(),
             Err(error) => {
                 scan.hidden += u64::from(error.kind() == io::ErrorKind::PermissionDenied);
                 continue;
@@ -43,32 +43,6 @@ pub fn scan(inodes: &BTreeSet<u64>, all: bool) -> Scan {
         }
     }
     scan
-}
-
-/// Which of the sockets a process has.
-fn inodes_of(pid: u32, wanted: &BTreeSet<u64>) -> io::Result<BTreeSet<u64>> {
-    let mut found = BTreeSet::new();
-    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // it may have been closed meanwhile
-        let Ok(target) = descriptor.and_then(|descriptor| fs::read_link(descriptor.path())) else { continue };
-        if let Some(inode) = target.to_str().and_then(socket_inode).filter(|inode| wanted.contains(inode)) {
-            found.insert(inode);
-        }
-    }
-    Ok(found)
-}
-
-/// Every socket of a process.
-///
-/// # Errors
-/// It is gone, or may not be looked at.
-pub fn sockets_of(pid: u32) -> io::Result<BTreeSet<u64>> {
-    let mut found = BTreeSet::new();
-    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let Ok(target) = descriptor.and_then(|descriptor| fs::read_link(descriptor.path())) else { continue };
-        found.extend(target.to_str().and_then(socket_inode));
-    }
-    Ok(found)
 }
 
 /// What a process is and does.
@@ -108,7 +82,8 @@ mod tests {
     fn a_socket_of_our_own_is_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let link = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
-        let inode = socket_inode(link.to_str().unwrap()).unwrap();
+        let link = link.to_str().unwrap();
+        let inode = link.strip_prefix("socket:[").unwrap().strip_suffix(']').unwrap().parse().unwrap();
         for all in [true, false] {
             let found = scan(&BTreeSet::from([inode, 0]), all);
             // a child that another test has just forked has it too, until its exec

@@ -23,7 +23,8 @@ pub async fn resolve(options: &Options, watch: Watch) -> Step {
         Some((address, zone)) => literal(options, address, zone),
         None => match given(options) {
             answers if answers.iter().any(|answer| !answer.addresses.is_empty()) => {
-                Resolved { source: NameSource::Given, ..in_order(options, answers, &[]) }
+                let source = if options.by_mdns { NameSource::Mdns } else { NameSource::Given };
+                Resolved { source, ..in_order(options, answers, &[]) }
             }
             _ => asked(options, lap).await,
         },
@@ -206,6 +207,8 @@ mod tests {
         let found = look(&Options { resolve: Arc::clone(&given), ..options("example.org:9") }).await;
         assert_eq!(found.source, NameSource::Given);
         assert_eq!(found.order, ["[::1]:9".parse().unwrap(), "10.0.0.1:9".parse::<SocketAddr>().unwrap()]);
+        let found = look(&Options { resolve: Arc::clone(&given), by_mdns: true, ..options("example.org:9") }).await;
+        assert_eq!(found.source, NameSource::Mdns);
         let only = Options { resolve: given, only: Some(Family::Ipv4), ..options("example.org:9") };
         assert_eq!(look(&only).await.order, ["10.0.0.1:9".parse::<SocketAddr>().unwrap()]);
     }

@@ -32,8 +32,7 @@ impl Request {
         let url = &options.url;
         let mut request = Self::new(&url.to_string(), host_header(url), &url.path, Arc::clone(&options.headers));
         if let Some(credentials) = &url.credentials {
-            let told = base64::encode(&percent_decoded(credentials));
-            request = request.with("Authorization", format!("Basic {told}"));
+            request = request.with("Authorization", basic(credentials));
         }
         match &options.origin {
             Some(origin) => request.with("Origin", origin),
@@ -123,6 +122,11 @@ fn request_target(path: &str) -> String {
 
 fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+/// `Basic ...` of `NAME:PASSWORD` as it stands in a URL (RFC 7617).
+pub(in crate::probe) fn basic(credentials: &str) -> String {
+    format!("Basic {}", base64::encode(&percent_decoded(credentials)))
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {

@@ -153,9 +153,8 @@ fn connect(view: &mut View<'_>) -> Vec<Check> {
         |view, step, it: &Connected, id| {
             let check = at("tcp.connect", "tcp", Layer::Tcp, Side::Server, step.address);
             let Some(failure) = &it.failure else {
-                let rtt = it.rtt_us.map(|rtt| format!(", round trip {}", ms(rtt))).unwrap_or_default();
                 let order = in_order(view, it);
-                return Some(check.pass(format!("{}{rtt}{order}", ms(step.took_us)), vec![id]));
+                return Some(check.pass(format!("{}{order}", ms(step.took_us)), vec![id]));
             };
             let message = format!("{failure}, {}{}", ms(step.took_us), in_order(view, it));
             if other_family_works(view, step.address) && no_way(view, step.address) {
