@@ -14,7 +14,7 @@ pub(crate) struct Did {
     /// `None`: it was still waiting.
     pub(crate) code: Option<i32>,
     pub(crate) took: Duration,
-    /// Its last line.
+    /// The line that says most.
     pub(crate) words: String,
     /// All of its output.
     pub(crate) output: String,
@@ -61,8 +61,13 @@ pub(crate) fn run(program: &Path, args: &[String], environment: &[(&str, String)
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let out = text(reading.join().ok()?);
     let errors = text(reading_errors.join().ok()?);
-    let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
-    let words = last(&errors).or_else(|| last(&out)).unwrap_or_default();
+    // a traceback of Python says last what it means, everybody else says it first
+    let said = |text: &str| {
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let line = if text.starts_with("Traceback") { lines.next_back() } else { lines.next() };
+        line.map(str::to_owned)
+    };
+    let words = said(&errors).or_else(|| said(&out)).unwrap_or_default();
     Some(Did { code, took, words, output: out, peak })
 }
 
