@@ -28,7 +28,7 @@ fn finding(view: &View<'_>, index: usize, finding: &Finding) -> String {
     if view.report.findings.len() > 1 {
         parts.push(format!("### {}. {code}", index + 1));
     }
-    parts.push(format!("<a id=\"{}\"></a>**{}** ({code}, {sure})", anchor(index), text(&finding.summary)));
+    parts.push(format!("<a id=\"{}\"></a>**{}** ({code}, {sure})", view.place(&anchor(index)), text(&finding.summary)));
     if !finding.chain.is_empty() {
         let links = finding.chain.iter().enumerate().map(|(i, link)| chain_link(view, i, link));
         parts.push(links.collect::<Vec<_>>().join("\n"));

@@ -59,7 +59,12 @@ fn piece(view: &View<'_>, item: &EvidenceItem) -> String {
     facts.extend(item.time.as_deref().map(|t| text(figures::clock(t))));
     facts.extend(overview::message(item).as_deref().map(text));
     facts.extend(item.sha256.as_deref().map(|sum| format!("sha256 {}", code(sum.get(..12).unwrap_or(sum)))));
-    let head = format!("- <a id=\"{}\"></a>**{}** {}", anchor(&item.id), text(&item.id.to_string()), facts.join(" · "));
+    let head = format!(
+        "- <a id=\"{}\"></a>**{}** {}",
+        view.place(&anchor(&item.id)),
+        text(&item.id.to_string()),
+        facts.join(" · ")
+    );
     match code(&item.excerpt) {
         excerpt if excerpt.is_empty() => head,
         excerpt => format!("{head}<br>\n  {excerpt}"),

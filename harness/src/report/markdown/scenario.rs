@@ -165,8 +165,8 @@ fn side(view: &View<'_>, side: Side) -> Option<String> {
     let causes = if view.report.findings.len() == 1 { "root cause" } else { "root causes" };
     let note = match view.report.checks.iter().filter(explained).count() {
         0 => None,
-        1 => Some(format!("1 more is listed under the [{causes}](#cause-1).")),
-        n => Some(format!("{n} more are listed under the [{causes}](#cause-1).")),
+        1 => Some(format!("1 more is listed under the {}.", view.to(causes, &cause::anchor(0)))),
+        n => Some(format!("{n} more are listed under the {}.", view.to(causes, &cause::anchor(0)))),
     };
     let parts: Vec<_> = table.into_iter().chain(note).collect();
     (!parts.is_empty()).then(|| parts.join("\n\n"))

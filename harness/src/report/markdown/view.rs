@@ -14,18 +14,30 @@ pub(super) struct View<'a> {
     document: String,
     /// Before the path of an artefact: empty or a folder with its slash.
     folder: String,
+    /// Before each anchor, where several reports are in one document.
+    prefix: String,
 }
 
 impl<'a> View<'a> {
     /// The report is in this document.
     pub(super) fn here(summary: Option<&'a ScenarioSummary>, report: &'a Report) -> Self {
-        Self { summary, report, document: String::new(), folder: folder(summary) }
+        Self { summary, report, document: String::new(), folder: folder(summary), prefix: String::new() }
     }
 
     /// The report is in its own folder.
     pub(super) fn linked(summary: &'a ScenarioSummary, report: &'a Report) -> Self {
         let folder = folder(Some(summary));
-        Self { summary: Some(summary), report, document: format!("{folder}report.md"), folder }
+        Self { summary: Some(summary), report, document: format!("{folder}report.md"), folder, prefix: String::new() }
+    }
+
+    /// One of several reports in this document, none of which has a folder: the `index`-th.
+    pub(super) fn among(summary: &'a ScenarioSummary, report: &'a Report, index: usize) -> Self {
+        Self { prefix: format!("t{}-", index + 1), ..Self::here(Some(summary), report) }
+    }
+
+    /// An anchor as it stands in this document.
+    pub(super) fn place(&self, anchor: &str) -> String {
+        format!("{}{anchor}", self.prefix)
     }
 
     /// `[E1](#e1), [E2](#e2)`. What the report does not hold is named without a link.
@@ -42,8 +54,11 @@ impl<'a> View<'a> {
         if ids.is_empty() { String::new() } else { format!(" ({})", self.cite(ids)) }
     }
 
-    /// `[server.jsonl:42](call/server.jsonl)`
+    /// `[server.jsonl:42](call/server.jsonl)`. A probe writes no such file unless it is told to: then there is no link.
     pub(super) fn source(&self, source: &str) -> String {
+        if self.report.evidence.iter().all(|item| item.sha256.is_none()) {
+            return up_to(source, 120);
+        }
         let file = source.rsplit_once(':').map_or(source, |(file, _)| file);
         format!("[{}]({}{})", up_to(source, 120), self.folder, path(file.trim_start_matches('/')))
     }
@@ -55,7 +70,7 @@ impl<'a> View<'a> {
 
     /// A link to a place of the document that holds this report.
     pub(super) fn to(&self, words: &str, anchor: &str) -> String {
-        format!("[{words}]({}#{anchor})", self.document)
+        format!("[{words}]({}#{})", self.document, self.place(anchor))
     }
 
     fn link(&self, id: &EvidenceId) -> String {

@@ -7,8 +7,8 @@ pub(crate) use held_port::held_port;
 pub(crate) use hostile::hostile;
 
 use crate::evidence::{
-    Check, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Impact, Layer, Metric, NotChecked, Report,
-    RunInfo, RunReport, SCHEMA_VERSION, ScenarioSummary, Side, Status, TimelineEntry, Verdict,
+    Check, Compared, Comparison, Edge, Environment, EvidenceId, EvidenceItem, Expectation, Impact, Layer, Metric,
+    NotChecked, Report, RunInfo, RunReport, SCHEMA_VERSION, ScenarioSummary, Side, Status, TimelineEntry, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ pub(crate) fn all() -> Vec<(&'static str, RunReport)> {
         ("unknown", unknown()),
         ("hostile", hostile()),
         ("several", several()),
+        ("targets", targets()),
     ]
 }
 
@@ -324,5 +325,27 @@ pub(crate) fn several() -> RunReport {
         ("path.discovery".to_owned(), one("UNKNOWN", 2)),
         ("media.concealment".to_owned(), one("WARN", 1)),
     ]);
+    run
+}
+
+/// Two targets of a probe, side by side: no folder, no saved file.
+pub(crate) fn targets() -> RunReport {
+    let target = |name: &str| {
+        let mut report = held_port().reports.remove(0);
+        report.run.scenario = name.to_owned();
+        report.expectation = Expectation::None;
+        report.run.seed = 0;
+        report.evidence.iter_mut().for_each(|item| item.sha256 = None);
+        report
+    };
+    let reports = vec![target("ws://127.0.0.1:7461/ws"), target("tcp://127.0.0.1:7460")];
+    let mut run = run(reports, held_port().verdict, 1);
+    run.scenarios.iter_mut().for_each(|summary| summary.folder.clear());
+    run.command = ["sidetone-harness", "probe", "--compare", "ws,tcp", "127.0.0.1"].map(str::to_owned).to_vec();
+    let row = |name: &str, cells: [&str; 2]| Compared { name: name.to_owned(), cells: cells.map(str::to_owned).into() };
+    run.comparison = Some(Comparison {
+        columns: run.scenarios.iter().map(|summary| summary.name.clone()).collect(),
+        rows: vec![row("tcp", ["FAIL", "FAIL"]), row("tcp.connect", ["0.10 ms", ""])],
+    });
     run
 }
