@@ -100,7 +100,7 @@ fn cases<'a, T>(
 /// First tries of upgrades that failed.
 fn upgrades<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Upgrade>> {
     cases(view, checks, "websocket.upgrade", |saw| match saw {
-        Saw::Upgrade(upgrade) if !upgrade.second_try => Some(upgrade),
+        Saw::Upgrade(upgrade) if upgrade.is_first() => Some(upgrade),
         _ => None,
     })
 }
