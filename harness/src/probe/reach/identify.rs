@@ -12,7 +12,7 @@ use crate::probe::web::request::Request;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use protocols::{Hints, Protocol};
+use protocols::{Asking, Hints, Protocol};
 use sidetone::protocol::{AudioParameters, Hello, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// Names of the questions that have a scheme of the probe's own.
+const HELLO: &str = "a Sidetone hello";
+const HTTP: &str = "HTTP";
+const TLS: &str = "TLS";
 /// How long the other answers are waited for when one has come.
 const GRACE: Duration = Duration::from_millis(150);
 /// How long all connections may take to end in order.
@@ -38,11 +42,13 @@ pub enum Scope {
     InTls,
 }
 
-/// Parts of a deadline: a greeting, then the first answers, then the last ones are waited for until then.
+/// Parts of a deadline: a greeting is waited for until the first, then the answers to what is asked after it until the next.
 #[derive(Clone, Copy)]
 struct Until {
     greeting: Instant,
-    first: Instant,
+    named: Instant,
+    http: Instant,
+    binary: Instant,
     last: Instant,
 }
 
@@ -50,7 +56,13 @@ impl Until {
     fn of(lap: Lap, watch: Watch) -> Self {
         let begin = lap.until() - watch.deadline;
         let part = |most_ms, twentieths| begin + Duration::from_millis(most_ms).min(watch.deadline * twentieths / 20);
-        Self { greeting: part(250, 4), first: part(1_250, 11), last: part(2_250, 17) }
+        Self {
+            greeting: part(250, 3),
+            named: part(550, 6),
+            http: part(950, 9),
+            binary: part(1_500, 13),
+            last: part(2_250, 17),
+        }
     }
 }
 
@@ -118,21 +130,57 @@ impl Search {
         self.hear(self.until.greeting, 1).await;
         let listened_ms = (lap.so_far_us() - connected_us) / 1_000;
         if self.reply(0).bytes.is_empty() {
-            self.begin(Talk { name: "a Sidetone hello", say: hello(), ..Talk::default() }, None);
-            if self.scope != Scope::Bare {
-                self.begin(Talk { name: "HTTP", say: upgrade, http: true, ..Talk::default() }, None);
-            }
-            if self.scope == Scope::All {
-                self.begin(Talk { name: "TLS", tls: true, ..Talk::default() }, None);
-            }
-            let asked = self.heard.len();
-            self.hear(self.until.first, asked).await;
-            if !self.conclude().is_known() {
-                self.ask_more().await;
-            }
+            self.ask(upgrade).await;
         }
         self.leave().await;
         Identified { listened_ms, ..self.conclude() }
+    }
+
+    /// From the gentlest question to the last resort. Who has answered in words is asked no binary ones: there are servers of text
+    /// that end by them.
+    async fn ask(&mut self, upgrade: Vec<u8>) {
+        let hints = Hints { port: self.address.port(), programs: self.programs().await, closes: false };
+        let tls_first = self.scope == Scope::All && hints.says_tls();
+        let named = hints.named().filter(|_| !tls_first && !hints.says_sidetone());
+        if tls_first {
+            self.begin(tls_talk(), None);
+        } else if hints.says_sidetone() {
+            self.begin(hello_talk(), None);
+        } else if let Some(row) = named {
+            self.begin(asking(row), None);
+        }
+        if self.heard.len() > 1 && self.knows_by(self.until.named, 1).await {
+            return;
+        }
+        if self.scope != Scope::Bare {
+            self.begin(Talk { name: HTTP, say: upgrade, http: true, ..Talk::default() }, None);
+            let known = self.knows_by(self.until.http, 1).await;
+            // 400 is also what a port for HTTPS says to who asks plainly
+            let status = self.heard.last().and_then(|(_, heard)| greeting::http(&heard.reply().bytes));
+            if known && status != Some(400) {
+                return;
+            }
+        }
+        let silent = self.heard.iter().all(|(_, heard)| heard.reply().bytes.is_empty());
+        let mut binary = Vec::new();
+        if silent && !hints.says_sidetone() {
+            binary.push(hello_talk());
+        }
+        if self.scope == Scope::All && !tls_first {
+            binary.push(tls_talk());
+        }
+        let count = binary.len();
+        binary.into_iter().for_each(|talk| self.begin(talk, None));
+        if self.knows_by(self.until.binary, count).await {
+            return;
+        }
+        self.ask_more(hints, usize::from(named.is_some())).await;
+    }
+
+    /// Waits for the last `count` conversations. Whether it is known then what speaks.
+    async fn knows_by(&mut self, until: Instant, count: usize) -> bool {
+        self.hear(until, count).await;
+        self.conclude().is_known()
     }
 
     /// Starts a conversation.
@@ -173,21 +221,16 @@ impl Search {
     }
 
     /// The protocols that wait for words of their own, chosen by the port, the owner of the socket and what was seen.
-    async fn ask_more(&mut self) {
-        let asked = &self.heard[1..];
-        let closes = asked.iter().all(|(_, heard)| heard.reply().ended_without_a_byte());
+    async fn ask_more(&mut self, hints: Hints, asked: usize) {
         // who ends connections on which nothing was said waits for no words
         if self.reply(0).ended_without_a_byte() {
             return;
         }
-        let hints = Hints { port: self.address.port(), programs: self.programs().await, closes };
-        let rows = protocols::next(&hints, self.options.deep);
+        let closes = self.heard[1..].iter().all(|(_, heard)| heard.reply().ended_without_a_byte());
+        let names: Vec<_> = self.heard.iter().map(|(name, _)| *name).collect();
+        let rows = Hints { closes, ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
         let count = rows.len();
-        for (protocol, question) in rows {
-            let (answers, goodbye) = (Some(question.answers), question.goodbye);
-            let say = question.say.to_vec();
-            self.begin(Talk { name: protocol.name, say, answers, goodbye, ..Talk::default() }, None);
-        }
+        rows.into_iter().for_each(|row| self.begin(asking(row), None));
         self.hear(self.until.last, count).await;
     }
 
@@ -215,6 +258,19 @@ impl Search {
         let replies: Vec<_> = self.heard.iter().map(|(name, heard)| (*name, heard.reply())).collect();
         conclude(&replies)
     }
+}
+
+fn hello_talk() -> Talk {
+    Talk { name: HELLO, say: hello(), ..Talk::default() }
+}
+
+fn tls_talk() -> Talk {
+    Talk { name: TLS, tls: true, ..Talk::default() }
+}
+
+fn asking((protocol, question): Asking) -> Talk {
+    let (answers, goodbye) = (Some(question.answers), question.goodbye);
+    Talk { name: protocol.name, say: question.say.to_vec(), answers, goodbye, ..Talk::default() }
 }
 
 /// A hello with no common version: a server refuses it, and nobody in any room notices.
@@ -247,9 +303,9 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
     let asked = &replies[1..];
     let connections = u32::try_from(replies.len()).unwrap_or(u32::MAX);
     let mut seen = Identified {
-        to_hello: excerpt("a Sidetone hello"),
-        to_http: excerpt("HTTP"),
-        to_tls: excerpt("TLS"),
+        to_hello: excerpt(HELLO),
+        to_http: excerpt(HTTP),
+        to_tls: excerpt(TLS),
         unasked_end: Some(first.end.word().to_owned()).filter(|_| first.ended_without_a_byte()),
         asked: asked.iter().map(|(name, reply)| reply.told(name)).collect(),
         connections,
@@ -260,19 +316,21 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
         let greeting = Greeting { begins: Excerpt::of(&first.bytes), protocol, after_us: first.took_us };
         return Identified { speaks: Speaks::Greeting, greeting: Some(greeting), ..seen };
     }
-    // a protocol that answers its own question is known by that, whatever it said to others
+    // a protocol that answers its own question is known by that, whatever else it speaks on that port
     let by_question = asked.iter().find_map(|(name, reply)| known_by_question(name, &reply.bytes));
     let by_words = asked.iter().find_map(|(_, reply)| protocols::begins(&reply.bytes));
     let any = |is: fn(&[u8]) -> bool| asked.iter().any(|(_, reply)| is(&reply.bytes));
-    let status = to("HTTP").and_then(|reply| greeting::http(&reply.bytes));
+    let status = to(HTTP).and_then(|reply| greeting::http(&reply.bytes));
     let ends = |end: End| asked.iter().any(|(_, reply)| reply.end == end && reply.bytes.is_empty());
-    seen.speaks = if any(greeting::tls) {
-        Speaks::Tls
-    } else if any(greeting::sidetone) {
+    seen.speaks = if any(greeting::sidetone) {
         Speaks::Sidetone
+    } else if by_question.is_some() {
+        Speaks::Unknown
+    } else if any(greeting::tls) {
+        Speaks::Tls
     } else if status == Some(101) {
         Speaks::WebSocket
-    } else if by_question.is_none() && by_words == Some("HTTP") {
+    } else if by_words == Some("HTTP") {
         Speaks::Http
     } else if any(|bytes| !bytes.is_empty()) {
         Speaks::Unknown

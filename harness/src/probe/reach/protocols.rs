@@ -30,8 +30,14 @@ pub struct Question {
     pub weight: (u32, u32),
 }
 
-/// Two further questions are asked, not more: servers log each of them.
-const MOST: usize = 2;
+/// So many questions are asked besides Sidetone's, HTTP and TLS, not more: servers log each of them.
+pub const MOST: usize = 2;
+/// What a port adds to a weight; a program adds twice that.
+const BY_PORT: u32 = 100;
+/// The row that stands for whatever is behind such a header.
+pub const PROXY_PROTOCOL: &str = "PROXY protocol";
+/// Ports on which TLS is usual from the first byte.
+const TLS_PORTS: &[u16] = &[443, 465, 563, 636, 853, 989, 990, 993, 995, 5061, 5223, 5671, 6697, 8443, 8883, 64_738];
 
 /// A binding request (RFC 8489); the transaction is nobody's.
 const STUN: &[u8] = b"\0\x01\0\0\x21\x12\xa4\x42sidetone hi!";
@@ -53,7 +59,7 @@ const fn ask(
 }
 
 macro_rules! row {
-    ($name:literal, $ports:expr, $programs:expr, $begins:expr, $question:expr) => {
+    ($name:expr, $ports:expr, $programs:expr, $begins:expr, $question:expr) => {
         Protocol { name: $name, ports: &$ports, programs: &$programs, begins: $begins, question: $question }
     };
 }
@@ -78,19 +84,21 @@ pub const PROTOCOLS: &[Protocol] = &[
     row!("Redis", [6379], ["redis-server", "valkey-server"], redis, ask(b"PING\r\n", pong, b"QUIT\r\n", (10, 40))),
     row!("memcached", [11_211], ["memcached"], |b| text(b, &["ERROR\r\n"]), MEMCACHED),
     row!("RTSP", [554, 8554], ["mediamtx"], |b| text(b, &["RTSP/"]), RTSP),
-    row!("SIP", [5060], ["asterisk", "kamailio", "opensips", "freeswitch"], |b| text(b, &["SIP/2.0 "]), SIP_ROW),
-    row!("XMPP", [5222, 5269], ["prosody", "lua", "ejabberd", "beam"], xmpp, ask(XMPP, xmpp, b"</stream:stream>", (5, 15))),
-    row!("AMQP", [5672], ["rabbitmq", "beam", "qpidd"], |b| text(b, &["AMQP"]), AMQP),
-    row!("MQTT", [1883], ["mosquitto", "vernemq", "emqx"], |_| false, ask(MQTT, connack, b"\xe0\0", (30, 30))),
+    row!("SIP", [5060, 5061], ["asterisk", "kamailio", "opensips", "freeswitch"], |b| text(b, &["SIP/2.0 "]), SIP_ROW),
+    row!("XMPP", [5222, 5223, 5269], ["prosody", "lua", "ejabberd", "beam"], xmpp, ask(XMPP, xmpp, b"</stream:stream>", (5, 15))),
+    row!("AMQP", [5671, 5672], ["rabbitmq", "beam", "qpidd"], |b| text(b, &["AMQP"]), AMQP),
+    row!("MQTT", [1883, 8883], ["mosquitto", "vernemq", "emqx"], |_| false, ask(MQTT, connack, b"", (30, 30))),
     row!("PostgreSQL", [5432], ["postgres", "pgbouncer"], postgres_error, POSTGRES),
     row!("STUN", [3478, 5349], ["turnserver", "coturn"], stun, ask(STUN, stun, b"", (15, 20))),
     row!("HTTP/2", [50_051], [], settings, ask(HTTP_2, settings, GOAWAY, (20, 10))),
-    row!("Snapcast", [1704, 1705], ["snapserver"], |b| says(b, &["\"JSONRPC\""]), ask(SNAPCAST, json, b"", (0, 0))),
+    row!("Snapcast", [1704], ["snapserver"], snapcast, ask(SNAPCAST_TIME, snapcast, b"", (0, 0))),
+    row!("JSON-RPC", [1705], ["snapserver"], |b| says(b, &["\"JSONRPC\""]), ask(JSON_RPC, json, b"", (0, 0))),
     row!("Mumble", [64_738], ["murmurd", "mumble-server"], mumble, ask(b"\0\0\0\0\0\x04\x08\x80\x8c\x04", mumble, b"", (0, 0))),
-    row!("PROXY protocol", [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", (40, 0))),
+    row!(PROXY_PROTOCOL, [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", (40, 0))),
 ];
 
-const MQTT: &[u8] = b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0";
+/// A version that nobody has: the broker refuses it and makes no session (MQTT 3.1.1, section 3.1.2.2).
+const MQTT: &[u8] = b"\x10\x0c\0\x04MQTT\x63\x02\0\x3c\0\0";
 const MEMCACHED: Option<Question> = ask(b"version\r\n", |b| text(b, &["VERSION "]), b"quit\r\n", (0, 0));
 const RTSP: Option<Question> =
     ask(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n", |b| text(b, &["RTSP/"]), b"", (5, 5));
@@ -101,7 +109,10 @@ const POSTGRES: Option<Question> =
 /// The preface and an empty SETTINGS frame (RFC 9113, section 3.4).
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
-const SNAPCAST: &[u8] = b"{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"Server.GetRPCVersion\"}\r\n";
+const JSON_RPC: &[u8] = b"{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"Server.GetRPCVersion\"}\r\n";
+
+/// A time message, which is answered before any hello: type, id, reference, two times, size 8, and a third time.
+const SNAPCAST_TIME: &[u8] = b"\x04\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0";
 
 fn text(bytes: &[u8], starts: &[&str]) -> bool {
     starts.iter().any(|start| bytes.starts_with(start.as_bytes()))
@@ -172,6 +183,11 @@ fn settings(bytes: &[u8]) -> bool {
     u16::from_be_bytes([*high, *low]).is_multiple_of(6)
 }
 
+/// A time message with the question's id as its reference.
+fn snapcast(bytes: &[u8]) -> bool {
+    matches!(bytes, [4, 0, _, _, 1, 0, ..])
+}
+
 fn json(bytes: &[u8]) -> bool {
     text(bytes, &["{\""])
 }
@@ -186,7 +202,7 @@ pub fn begins(bytes: &[u8]) -> Option<&'static str> {
     PROTOCOLS.iter().find(|protocol| (protocol.begins)(bytes)).map(|protocol| protocol.name)
 }
 
-/// What is known before the last questions are chosen.
+/// What is known before questions are chosen.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
     /// The port of the target.
@@ -197,24 +213,52 @@ pub struct Hints {
     pub closes: bool,
 }
 
-/// The questions that are worth their connections, best first: at most two, or with `all` (`--deep`) every one.
-pub fn next(hints: &Hints, all: bool) -> Vec<(&'static Protocol, &'static Question)> {
-    let score = |protocol: &Protocol, question: &Question| {
-        let (closes, waits) = question.weight;
-        let base = if hints.closes { closes } else { waits };
-        let named = hints.programs.iter().any(|name| protocol.programs.iter().any(|p| name.starts_with(p)));
-        base + if protocol.ports.contains(&hints.port) { 100 } else { 0 } + if named { 200 } else { 0 }
-    };
-    let asked = PROTOCOLS.iter().filter_map(|protocol| Some((protocol, protocol.question.as_ref()?)));
-    // a header of PROXY in front of something else is an attack to those who do not want one
-    let fits = |protocol: &Protocol| hints.closes || protocol.name != "PROXY protocol";
-    let mut rows: Vec<_> = asked.filter(|(protocol, _)| fits(protocol)).collect();
-    rows.sort_by_key(|(protocol, question)| std::cmp::Reverse(score(protocol, question)));
-    if !all {
-        rows.retain(|(protocol, question)| score(protocol, question) > 0);
-        rows.truncate(MOST);
+/// A row that has a question.
+pub type Asking = (&'static Protocol, &'static Question);
+
+impl Hints {
+    fn is_named(&self, programs: &[&str]) -> bool {
+        self.programs.iter().any(|name| programs.iter().any(|program| name.starts_with(program)))
     }
-    rows
+
+    /// Whether port or program say that TLS comes first there.
+    pub fn says_tls(&self) -> bool {
+        TLS_PORTS.contains(&self.port) || self.is_named(&["murmurd", "mumble-server"])
+    }
+
+    /// Whether port or program say that it is Sidetone's framed protocol.
+    pub fn says_sidetone(&self) -> bool {
+        self.port == sidetone::net::dial::target::TCP_PORT || self.is_named(&["sidetone"])
+    }
+
+    fn score(&self, protocol: &Protocol, question: &Question) -> u32 {
+        let (closes, waits) = question.weight;
+        let base = if self.closes { closes } else { waits };
+        let by_port = if protocol.ports.contains(&self.port) { BY_PORT } else { 0 };
+        base + by_port + if self.is_named(protocol.programs) { 2 * BY_PORT } else { 0 }
+    }
+
+    fn ranked(&self) -> Vec<(u32, Asking)> {
+        let asked = PROTOCOLS.iter().filter_map(|protocol| Some((protocol, protocol.question.as_ref()?)));
+        // a header of PROXY in front of something else is an attack to those who do not want one
+        let fits = asked.filter(|(protocol, _)| self.closes || protocol.name != PROXY_PROTOCOL);
+        let mut rows: Vec<_> = fits.map(|(protocol, question)| (self.score(protocol, question), (protocol, question))).collect();
+        rows.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        rows
+    }
+
+    /// The protocol that port or program name, to be asked before all others: words of a foreign protocol are logged as attacks, and
+    /// there are servers that end by them.
+    pub fn named(&self) -> Option<Asking> {
+        self.ranked().into_iter().find(|(score, _)| *score >= BY_PORT).map(|(_, row)| row)
+    }
+
+    /// The further questions that are worth their connections, best first, without what was asked: so many, or with `all`
+    /// (`--deep`) every one.
+    pub fn next(&self, asked: &[&str], most: usize, all: bool) -> Vec<Asking> {
+        let rows = self.ranked().into_iter().filter(|(score, (row, _))| (all || *score > 0) && !asked.contains(&row.name));
+        rows.take(if all { PROTOCOLS.len() } else { most }).map(|(_, row)| row).collect()
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +307,7 @@ mod tests {
         for (name, bytes) in [
             ("MQTT", &b"\x20\x02\0\0"[..]),
             ("MQTT", b"\x20\x03\0\x84\0"),
+            ("Snapcast", b"\x04\0\x01\0\x01\0\x73\x07"),
             ("PostgreSQL", b"N"),
             ("PostgreSQL", b"S"),
             ("Redis", b"-NOAUTH Authentication required.\r\n"),
@@ -282,16 +327,25 @@ mod tests {
 
     #[test]
     fn the_program_and_the_port_choose_the_questions_and_then_what_the_server_did() {
-        let names = |hints: &Hints, all| next(hints, all).iter().map(|(p, _)| p.name).collect::<Vec<_>>();
+        let names = |hints: &Hints, all| hints.next(&[], MOST, all).iter().map(|(p, _)| p.name).collect::<Vec<_>>();
         let closes = Hints { port: 40_000, programs: vec![], closes: true };
-        assert_eq!(names(&closes, false), ["PROXY protocol", "MQTT"]);
+        assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "MQTT"]);
         let waits = Hints { closes: false, ..closes.clone() };
         assert_eq!(names(&waits, false), ["Redis", "MQTT"]);
-        let by_port = Hints { port: 5432, ..closes.clone() };
-        assert_eq!(names(&by_port, false), ["PostgreSQL", "PROXY protocol"]);
+        assert!(waits.named().is_none() && closes.named().is_none());
+        let by_port = Hints { port: 5432, ..waits.clone() };
+        assert_eq!(by_port.named().unwrap().0.name, "PostgreSQL");
         let by_program = Hints { programs: vec!["turnserver".to_owned()], ..by_port };
-        assert_eq!(names(&by_program, false), ["STUN", "PostgreSQL"]);
-        assert!(names(&closes, true).len() > 10 && !names(&waits, true).contains(&"PROXY protocol"));
+        assert_eq!(by_program.named().unwrap().0.name, "STUN");
+        assert_eq!(by_program.next(&["STUN"], 1, false)[0].0.name, "PostgreSQL");
+        assert!(names(&closes, true).len() > 10 && !names(&waits, true).contains(&PROXY_PROTOCOL));
+    }
+
+    #[test]
+    fn what_tells_tls_and_sidetone_before_a_word_is_said() {
+        let by = |port, program: &str| Hints { port, programs: vec![program.to_owned()], closes: false };
+        assert!(by(443, "x").says_tls() && by(9, "murmurd").says_tls() && !by(9, "x").says_tls());
+        assert!(by(7460, "x").says_sidetone() && by(9, "sidetone").says_sidetone() && !by(9, "x").says_sidetone());
     }
 
     proptest! {

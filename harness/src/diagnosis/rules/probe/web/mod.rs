@@ -31,6 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     refusals::not_upgraded,
     handshake::bad_accept_key,
     handshake::headers_lost_in_the_answer,
+    handshake::http2_only,
     handshake::too_slow,
     handshake::no_reply,
     frames::protocol_error,
