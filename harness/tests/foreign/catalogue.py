@@ -1,0 +1,62 @@
+"""What a row of the table of servers is made of."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One target for the harness and what its report must say; `named` is a regular expression."""
+
+    target: str
+    named: str
+    args: tuple[str, ...] = ()
+    exits: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port: its name in templates, the regular expression that must find its protocol (none: it is not probed), and
+    whether it speaks TLS."""
+
+    name: str
+    named: str
+    tls: bool = False
+
+    def probes(self) -> list[Probe]:
+        """The questions that every port is asked, whatever its row adds."""
+        if not self.named:
+            return []
+        trust = ("--ca", "{tls}/ca.pem")
+        outside = f"TLS|{self.named}" if self.tls else self.named
+        asked = [
+            Probe(f"127.0.0.1:{{{self.name}}}", outside, trust, (0, 4)),
+            Probe(f"tcp://127.0.0.1:{{{self.name}}}", outside, trust, (0, 4)),
+        ]
+        if self.tls:
+            asked.append(Probe(f"tls://localhost:{{{self.name}}}", self.named, trust, (0, 4)))
+        return asked
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: where to get it, how to start it, and what to ask it beyond what each port is asked.
+
+    Commands, environment and targets are format strings: `{dir}` is the folder of the row, `{tls}` that of the
+    certificates, `{bin}` that of the program, `{user}` and `{group}` whom it runs as, `{NAME}` a port of the row. Files
+    hold the same words as `%NAME%`, so that configurations keep their braces.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    program: str
+    ports: tuple[Port, ...]
+    commands: tuple[str, ...]
+    probes: tuple[Probe, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    setup: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+    def asked(self) -> list[Probe]:
+        """All probes of the row."""
+        return [probe for port in self.ports for probe in port.probes()] + list(self.probes)
