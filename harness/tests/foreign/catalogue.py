@@ -6,35 +6,37 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Probe:
-    """One target for the harness and what its report must say; `named` is a regular expression."""
+    """One target for the harness and what its report must say: a regular expression that finds the protocol or the server.
+    `or_unknown`: that the protocol is not known (exit code 4) is a right answer too."""
 
     target: str
     named: str
     args: tuple[str, ...] = ()
-    exits: tuple[int, ...] = (0,)
+    or_unknown: bool = False
 
 
 @dataclass(frozen=True)
 class Port:
-    """A TCP port: its name in templates, the regular expression that must find its protocol (none: it is not probed), and
-    whether it speaks TLS."""
+    """A TCP port: its name in templates, the regular expression that finds its protocol (none: it is not probed), and
+    whether it is spoken inside TLS or HTTP, which `tcp://` does not ask for."""
 
     name: str
     named: str
     tls: bool = False
+    http: bool = False
 
     def probes(self) -> list[Probe]:
         """The questions that every port is asked, whatever its row adds."""
         if not self.named:
             return []
         trust = ("--ca", "{tls}/ca.pem")
-        outside = f"TLS|{self.named}" if self.tls else self.named
+        outside = "|".join([self.named] + ["TLS"] * self.tls + ["HTTP"] * self.http)
         asked = [
-            Probe(f"127.0.0.1:{{{self.name}}}", outside, trust, (0, 4)),
-            Probe(f"tcp://127.0.0.1:{{{self.name}}}", outside, trust, (0, 4)),
+            Probe(f"127.0.0.1:{{{self.name}}}", outside, trust),
+            Probe(f"tcp://127.0.0.1:{{{self.name}}}", outside, or_unknown=self.tls or self.http),
         ]
         if self.tls:
-            asked.append(Probe(f"tls://localhost:{{{self.name}}}", self.named, trust, (0, 4)))
+            asked.append(Probe(f"tls://localhost:{{{self.name}}}", self.named, trust))
         return asked
 
 

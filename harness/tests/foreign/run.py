@@ -32,9 +32,12 @@ from start import Failed, Running, certificates, program
 AT_LEAST = 10
 AT_ONCE = 3
 PROBED_WITHIN = 90.0
+UNKNOWN = 4  # the exit code of a probe that nothing failed and that could not tell
 ROOT = Path(__file__).resolve().parents[3]
-# what a server writes to its log when a probe has hurt it
-HURT = re.compile(r"Traceback|terminate called|^panic:|segfault|core dumped|assertion .*failed", re.IGNORECASE | re.MULTILINE)
+# what a server writes to its log when a probe has hurt it; a traceback is also what some write about a request that is not HTTP,
+# which a port for HTTP gets from `tcp://`
+CRASHED = re.compile(r"terminate called|^panic:|segfault|core dumped|assertion .*failed", re.IGNORECASE | re.MULTILINE)
+HURT = re.compile(f"Traceback|{CRASHED.pattern}", CRASHED.flags)
 # the owner of a port proves nothing about what was recognised on the wire
 OWNER = re.compile(r"\bpid \d+ \([^()]*\)")
 
@@ -55,16 +58,17 @@ class Row:
 
 def judge(report: dict, code: int, probe: Probe) -> list[str]:
     """What is wrong with the report of a probe of a healthy server."""
-    wrong = []
-    if code not in probe.exits:
-        wrong.append(f"exit code {code}")
+    unknown = probe.or_unknown and code == UNKNOWN
+    wrong = [] if code == 0 or unknown else [f"exit code {code}"]
     findings = [finding for each in report["reports"] for finding in each["findings"]]
     wrong += [f"accused: {finding['cause']}" for finding in findings]
     checks = [check for each in report["reports"] for check in each["checks"]]
     wrong += [f"{check['id']} failed" for check in checks if check["status"] == "fail"]
-    texts = [report["verdict"]["sentence"]]
-    texts += [check["message"] for check in checks if not check["id"].startswith("process.")]
-    if not re.search(probe.named, OWNER.sub("", "\n".join(texts))):
+    said = [report["verdict"]["status"], report["verdict"]["sentence"]]
+    said = [said] + [[check["status"], check["message"]] for check in checks if not check["id"].startswith("process.")]
+    # what is unknown lists names too, of what was asked for in vain
+    named = "\n".join(text for status, text in said if status in ("pass", "warn"))
+    if not unknown and not re.search(probe.named, OWNER.sub("", named)):
         wrong.append(f"not named ({probe.named})")
     return wrong
 
@@ -87,7 +91,7 @@ def ask(harness: Path, running: Running, probe: Probe) -> Row:
     wrong = judge(data, done.returncode, probe)
     if gone := running.gone():
         wrong.append(f"the server did not survive it: {gone}")
-    if hurt := HURT.search(running.text()[before:]):
+    if hurt := (CRASHED if probe.or_unknown else HURT).search(running.text()[before:]):
         wrong.append(f"the server's log says {hurt[0]!r}")
     said = data["verdict"]["sentence"]
     return Row("FAIL" if wrong else "PASS", running.server.name, target, seconds, f"{'; '.join(wrong)}: {said}" if wrong else said)

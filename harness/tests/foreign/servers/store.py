@@ -44,7 +44,7 @@ MOSQUITTO = Server(
     name="mosquitto",
     packages=("mosquitto",),
     program="mosquitto",
-    ports=(Port("mqtt", "MQTT"), Port("http", "WebSocket|MQTT"), Port("mqtts", "MQTT", tls=True)),
+    ports=(Port("mqtt", "MQTT"), Port("http", "WebSocket", http=True), Port("mqtts", "MQTT", tls=True)),
     files={"mosquitto.conf": """
 allow_anonymous true
 persistence false
@@ -64,7 +64,7 @@ NATS = Server(
     name="nats-server",
     packages=("nats-server",),
     program="nats-server",
-    ports=(Port("nats", "NATS"), Port("monitor", "HTTP"), Port("http", "WebSocket|HTTP")),
+    ports=(Port("nats", "NATS"), Port("monitor", "HTTP", http=True), Port("http", "WebSocket", http=True)),
     files={"nats.conf": """
 listen: 127.0.0.1:%nats%
 http: 127.0.0.1:%monitor%

@@ -23,7 +23,7 @@ PROSODY = Server(
     name="prosody",
     packages=("prosody",),
     program="prosody",
-    ports=(Port("xmpp", "XMPP"), Port("xmpps", "XMPP", tls=True), Port("http", "HTTP")),
+    ports=(Port("xmpp", "XMPP"), Port("xmpps", "XMPP", tls=True), Port("http", "HTTP", http=True)),
     files={"prosody.cfg.lua": """
 interfaces = { "127.0.0.1" }
 c2s_ports = { %xmpp% }
@@ -71,7 +71,7 @@ SNAPSERVER = Server(
     name="snapserver",
     packages=("snapserver",),
     program="snapserver",
-    ports=(Port("snap", "Snapcast"), Port("control", "Snapcast|JSON-RPC"), Port("http", "HTTP")),
+    ports=(Port("snap", "Snapcast"), Port("control", "Snapcast|JSON-RPC"), Port("http", "HTTP", http=True)),
     files={"snapserver.conf": """
 [server]
 datadir = %dir%

@@ -7,7 +7,7 @@ NODE_WS = Server(
     name="node ws",
     packages=("node-ws",),
     program="node",
-    ports=(Port("http", "WebSocket"),),
+    ports=(Port("http", "WebSocket", http=True),),
     files={"echo.js": """
 const { WebSocketServer } = require('ws');
 const server = new WebSocketServer({ host: '127.0.0.1', port: %http% });
@@ -22,7 +22,7 @@ NGINX = Server(
     name="nginx",
     packages=("nginx", "node-ws"),
     program="nginx",
-    ports=(Port("http", "nginx|HTTP"), Port("https", "TLS", tls=True), Port("behind", "")),
+    ports=(Port("http", "nginx|HTTP", http=True), Port("https", "nginx|HTTP", tls=True), Port("behind", "")),
     files={
         "nginx.conf": """
 daemon off; pid %dir%/nginx.pid; error_log stderr; worker_processes 1;
@@ -60,7 +60,7 @@ HAPROXY = Server(
     name="haproxy",
     packages=("haproxy",),
     program="haproxy",
-    ports=(Port("http", "HTTP"), Port("proxied", "PROXY")),
+    ports=(Port("http", "HTTP", http=True), Port("proxied", "PROXY")),
     files={"haproxy.cfg": """
 defaults
   mode http
@@ -82,7 +82,7 @@ CADDY = Server(
     name="caddy",
     packages=("caddy",),
     program="caddy",
-    ports=(Port("http", "Caddy|HTTP"), Port("https", "TLS", tls=True)),
+    ports=(Port("http", "Caddy|HTTP", http=True), Port("https", "Caddy|HTTP", tls=True)),
     files={"Caddyfile": """
 {
 	admin off
@@ -117,7 +117,7 @@ ICECAST = Server(
     name="icecast2",
     packages=("icecast2",),
     program="icecast2",
-    ports=(Port("http", "Icecast|HTTP"),),
+    ports=(Port("http", "Icecast|HTTP", http=True),),
     files={"icecast.xml": """
 <icecast>
   <limits><clients>10</clients><sources>2</sources></limits>
@@ -138,7 +138,7 @@ PYTHON_WEBSOCKETS = Server(
     name="Python websockets",
     packages=("python3-websockets",),
     program="/usr/bin/python3",
-    ports=(Port("http", "WebSocket"),),
+    ports=(Port("http", "WebSocket", http=True),),
     files={"echo.py": """
 import asyncio, websockets
 
@@ -160,7 +160,7 @@ UVICORN = Server(
     name="uvicorn",
     packages=("python3-uvicorn", "python3-websockets"),
     program="/usr/bin/python3",
-    ports=(Port("http", "HTTP|WebSocket"),),
+    ports=(Port("http", "HTTP|WebSocket", http=True),),
     files={"app.py": """
 async def app(scope, receive, send):
     if scope["type"] == "http":
