@@ -44,9 +44,10 @@ class Port:
 class Server:
     """One server: where to get it, how to start it, and what to ask it beyond what each port is asked.
 
-    Commands, environment and targets are format strings: `{dir}` is the folder of the row, `{tls}` that of the
-    certificates, `{bin}` that of the program, `{user}` and `{group}` whom it runs as, `{NAME}` a port of the row. Files
-    hold the same words as `%NAME%`, so that configurations keep their braces.
+    `program` is a name, several with `|` between them, or a pattern with `*`. Commands, environment and targets are
+    format strings: `{dir}` is the folder of the row, `{tls}` that of the certificates, `{program}` the program and
+    `{bin}` its folder, `{user}` and `{group}` whom it runs as, `{NAME}` a port of the row. Files hold the same words as
+    `%NAME%`, so that configurations keep their braces.
     """
 
     name: str

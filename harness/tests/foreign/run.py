@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[3]
 # which a port for HTTP gets from `tcp://`
 CRASHED = re.compile(r"terminate called|^panic:|segfault|core dumped|assertion .*failed", re.IGNORECASE | re.MULTILINE)
 HURT = re.compile(f"Traceback|{CRASHED.pattern}", CRASHED.flags)
-# the owner of a port proves nothing about what was recognised on the wire
-OWNER = re.compile(r"\bpid \d+ \([^()]*\)")
+# neither the owner of a port nor a list of what was asked says what was recognised on the wire
+NO_NAME = re.compile(r"\bpid \d+ \([^()]*\)|\(asked: [^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def judge(report: dict, code: int, probe: Probe) -> list[str]:
     said = [said] + [[check["status"], check["message"]] for check in checks if not check["id"].startswith("process.")]
     # what is unknown lists names too, of what was asked for in vain
     named = "\n".join(text for status, text in said if status in ("pass", "warn"))
-    if not unknown and not re.search(probe.named, OWNER.sub("", named)):
+    if not unknown and not re.search(probe.named, NO_NAME.sub("", named)):
         wrong.append(f"not named ({probe.named})")
     return wrong
 
@@ -134,6 +134,9 @@ def test(harness: Path, servers: list[Server], at_least: int) -> int:
         for found in pool.map(lambda each: probe_all(harness, each), running):
             print(*found, sep="\n", flush=True)
             rows += found
+        lost = [Row("FAIL", each.server.name, "", 0.0, f"at the end: {gone}") for each in running if (gone := each.gone())]
+    print(*lost, sep="\n", end="\n" if lost else "")
+    rows += lost
     if len(running) < at_least:
         rows.append(Row("FAIL", "all", "", 0.0, f"{len(running)} servers started, at least {at_least} are needed"))
         print(rows[-1])

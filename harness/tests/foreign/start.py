@@ -35,7 +35,8 @@ def program(server: Server) -> str | None:
     """The path of the row's program, or None if it is not installed."""
     if "*" in server.program:
         return max(glob.glob(server.program), default=None)
-    return shutil.which(server.program, path=PATHS)
+    found = (shutil.which(name, path=PATHS) for name in server.program.split("|"))
+    return next(filter(None, found), None)
 
 
 def free_ports(count: int) -> list[int]:
@@ -79,8 +80,9 @@ class Running:
     def __init__(self, server: Server, folder: Path, tls: Path) -> None:
         self.server, self.folder, self.log = server, folder, folder / "log"
         self.processes: list[subprocess.Popen[bytes]] = []
+        path = program(server) or ""
         self.words = {
-            "dir": str(folder), "tls": str(tls), "bin": os.path.dirname(program(server) or ""),
+            "dir": str(folder), "tls": str(tls), "program": path, "bin": os.path.dirname(path),
             "user": USER.pw_name, "group": GROUP,
         }
 

@@ -10,7 +10,7 @@ SSHD = Server(
     ports=(Port("ssh", "SSH"),),
     files={"sshd.conf": "ListenAddress 127.0.0.1:%ssh%\nHostKey %dir%/key\nPidFile none\nUsePAM no\nUseDNS no\n"},
     setup=("ssh-keygen -q -t ed25519 -N '' -f {dir}/key",),
-    commands=("{bin}/sshd -D -e -f {dir}/sshd.conf",),
+    commands=("{program} -D -e -f {dir}/sshd.conf",),
 )
 
 DOVECOT = Server(

@@ -28,7 +28,7 @@ POSTGRESQL = Server(
     program="/usr/lib/postgresql/*/bin/postgres",
     ports=(Port("sql", "PostgreSQL"),),
     setup=("{bin}/initdb -D data -U probe -A trust --no-sync --no-locale",),
-    commands=("{bin}/postgres -D data -p {sql} -k {dir} -c listen_addresses=127.0.0.1 -c fsync=off",),
+    commands=("{program} -D data -p {sql} -k {dir} -c listen_addresses=127.0.0.1 -c fsync=off",),
 )
 
 MARIADB = Server(

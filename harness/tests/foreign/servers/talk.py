@@ -49,7 +49,7 @@ VirtualHost "localhost"
 MUMBLE = Server(
     name="mumble-server",
     packages=("mumble-server",),
-    program="murmurd",
+    program="murmurd|mumble-server",
     ports=(Port("mumble", "Mumble", tls=True),),
     files={"murmur.ini": """
 host=127.0.0.1
@@ -64,7 +64,7 @@ autobanAttempts=0
 sslCert=%tls%/server.pem
 sslKey=%tls%/server.key
 """},
-    commands=("murmurd -fg -ini {dir}/murmur.ini",),
+    commands=("{program} -fg -ini {dir}/murmur.ini",),
 )
 
 SNAPSERVER = Server(
