@@ -5,9 +5,9 @@
     run.py --list        the table of servers and probes
     run.py --packages    the packages that they need (Debian and Ubuntu)
 
-Each server runs on loopback, on free ports, in a temporary folder with a configuration of its own, and as `nobody` where
-this script runs as root. Needs Python 3.11, openssl and setpriv. The last line is `N passed, N failed, N skipped`; exit code 1
-if a probe failed or fewer than ten servers could be started.
+Each server runs on loopback, on free ports, in a temporary folder with a configuration of its own, and as `nobody` if
+this script runs as root. Needs Python 3.11, openssl and setpriv. The last line is `N passed, N failed, N skipped`; the
+exit code is 1 if a probe failed or fewer than ten servers could be started.
 """
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ AT_ONCE = 3
 PROBED_WITHIN = 90.0
 UNKNOWN = 4  # the exit code of a probe that nothing failed and that could not tell
 ROOT = Path(__file__).resolve().parents[3]
-# what a server writes to its log when a probe has hurt it; a traceback is also what some write about a request that is not HTTP,
-# which a port for HTTP gets from `tcp://`
+# what a server writes to its log when a probe has hurt it; some also write a traceback about a request that is not HTTP,
+# which is what a port for HTTP gets from `tcp://`
 CRASHED = re.compile(r"terminate called|^panic:|segfault|core dumped|assertion .*failed", re.IGNORECASE | re.MULTILINE)
 HURT = re.compile(f"Traceback|{CRASHED.pattern}", CRASHED.flags)
 # neither the owner of a port nor a list of what was asked says what was recognised on the wire
@@ -86,19 +86,16 @@ def ask(harness: Path, running: Running, probe: Probe) -> Row:
         return Row("FAIL", running.server.name, target, PROBED_WITHIN, "the probe did not end")
     seconds = time.monotonic() - began
     if not report.exists():
-        return Row("FAIL", running.server.name, target, seconds, f"exit code {done.returncode}: {last_line(done.stderr)}")
+        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Row("FAIL", running.server.name, target, seconds, f"exit code {done.returncode}: {said}")
     data = json.loads(report.read_text())
     wrong = judge(data, done.returncode, probe)
     if gone := running.gone():
         wrong.append(f"the server did not survive it: {gone}")
     if hurt := (CRASHED if probe.or_unknown else HURT).search(running.text()[before:]):
         wrong.append(f"the server's log says {hurt[0]!r}")
-    said = data["verdict"]["sentence"]
-    return Row("FAIL" if wrong else "PASS", running.server.name, target, seconds, f"{'; '.join(wrong)}: {said}" if wrong else said)
-
-
-def last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]
+    said = ": ".join(["; ".join(wrong)] * bool(wrong) + [data["verdict"]["sentence"]])
+    return Row("FAIL" if wrong else "PASS", running.server.name, target, seconds, said)
 
 
 def probe_all(harness: Path, running: Running) -> list[Row]:
@@ -109,7 +106,8 @@ def probe_all(harness: Path, running: Running) -> list[Row]:
 def start(server: Server, top: Path, stack: ExitStack) -> Running | Row:
     """A running server, or the line that says why there is none."""
     if program(server) is None:
-        return Row("SKIP", server.name, "", 0.0, f"skipped: {server.program} is not installed (package {server.packages[0]})")
+        said = f"skipped: {server.program} is not installed (package {server.packages[0]})"
+        return Row("SKIP", server.name, "", 0.0, said)
     running = Running(server, top / re.sub(r"\W", "-", server.name), top / "tls")
     stack.callback(running.stop)
     began = time.monotonic()

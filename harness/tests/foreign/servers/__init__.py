@@ -1,4 +1,4 @@
-"""The table of servers: one row a server, plain data. To add one, write its row beside its kin and name it in `SERVERS` there."""
+"""The table of servers: one row a server, plain data. A new row stands beside its kin and is named in `SERVERS` there."""
 from __future__ import annotations
 
 from servers import classic, store, talk, web

@@ -9,9 +9,10 @@ COTURN = Server(
     program="turnserver",
     ports=(Port("turn", "STUN|TURN"), Port("turns", "STUN|TURN", tls=True)),
     commands=(
-        "turnserver -n --no-cli --log-file stdout --pidfile {dir}/turn.pid --userdb {dir}/turn.db --listening-ip 127.0.0.1 --relay-ip 127.0.0.1"
-        " --listening-port {turn} --tls-listening-port {turns} --cert {tls}/server.pem --pkey {tls}/server.key --lt-cred-mech"
-        " --realm localhost --user probe:secret --allow-loopback-peers",
+        "turnserver -n --no-cli --log-file stdout --pidfile {dir}/turn.pid --userdb {dir}/turn.db"
+        " --listening-ip 127.0.0.1 --relay-ip 127.0.0.1 --allow-loopback-peers"
+        " --listening-port {turn} --tls-listening-port {turns} --cert {tls}/server.pem --pkey {tls}/server.key"
+        " --lt-cred-mech --realm localhost --user probe:secret",
     ),
     probes=(
         Probe("stun:127.0.0.1:{turn}", "STUN|TURN"),

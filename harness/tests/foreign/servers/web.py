@@ -121,7 +121,10 @@ ICECAST = Server(
     files={"icecast.xml": """
 <icecast>
   <limits><clients>10</clients><sources>2</sources></limits>
-  <authentication><source-password>secret</source-password><admin-user>admin</admin-user><admin-password>secret</admin-password></authentication>
+  <authentication>
+    <source-password>secret</source-password>
+    <admin-user>admin</admin-user><admin-password>secret</admin-password>
+  </authentication>
   <hostname>localhost</hostname>
   <listen-socket><port>%http%</port><bind-address>127.0.0.1</bind-address></listen-socket>
   <paths><logdir>%dir%</logdir><webroot>/usr/share/icecast2/web</webroot><adminroot>/usr/share/icecast2/admin</adminroot>
@@ -171,7 +174,8 @@ async def app(scope, receive, send):
             if event["type"] == "websocket.connect":
                 await send({"type": "websocket.accept"})
             else:
-                await send({key: event[key] for key in ("text", "bytes") if event.get(key) is not None} | {"type": "websocket.send"})
+                said = {key: event[key] for key in ("text", "bytes") if event.get(key) is not None}
+                await send({"type": "websocket.send", **said})
 """},
     commands=("/usr/bin/python3 -m uvicorn app:app --host 127.0.0.1 --port {http} --lifespan off",),
     probes=(Probe("ws://127.0.0.1:{http}/", "WebSocket"), Probe("http://127.0.0.1:{http}/", "HTTP|uvicorn")),
