@@ -13,12 +13,12 @@ AXE := 4.14.1
 export SIDETONE_AXE := $(CURDIR)/target/axe-$(AXE)/package/axe.min.js
 export TARGET ARGS
 
-.PHONY: help deps build sabotage check lint unit web test test-e2e probe need-target demo bless bench dist clean
+.PHONY: help deps build sabotage check lint unit web test test-e2e test-foreign foreign-deps probe need-target demo bless bench dist clean
 
 help: ## show this list
 	@echo 'Sidetone: real-time audio and video chat, and the harness that proves it works.'
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what the build needs (apt on Debian and Ubuntu; elsewhere it names the packages)
 	@$(SHELL) -eu -c "$$DEPS"
@@ -51,6 +51,12 @@ test: deps lint web build sabotage ## everything: formatting, clippy, unit and i
 
 test-e2e: sabotage ## the main job: a call proved end to end, and every fault named; the report is in reports/latest
 	@$(SHELL) -c "$$END_TO_END"
+
+test-foreign: build foreign-deps ## healthy servers of others (nginx, Redis, coturn, ...): none may be called broken; installs them, starts no service
+	@python3 harness/tests/foreign/run.py $$ARGS
+
+foreign-deps:
+	@$(SHELL) .ci/foreign-deps.sh
 
 probe: need-target build ## look at a running server, layer by layer: make probe TARGET=ws://localhost:7461
 	@$(HARNESS) probe $$ARGS "$$TARGET"
