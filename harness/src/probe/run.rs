@@ -9,8 +9,8 @@ use super::reach::identify::{Scope, identify};
 use super::reach::{connect, exchange, proxy, resolve, route};
 use super::settle;
 use super::talk::{advertised, echo, hello, stun};
-use super::tls;
 use super::target::Url;
+use super::tls;
 use super::watch::Watch;
 use super::web::{http, limits, origin, upgrade};
 use crate::evidence::probed::{How, Saw, Speaks, Step};
@@ -129,7 +129,7 @@ async fn contradictions(
         tokio::time::sleep(pause).await;
         for address in doubtful {
             let (again, stream) = connect::connect(address, watch).await;
-            settle::replace(&mut steps.steps, again);
+            settle::replace(&mut steps.steps, &again);
             if let Some(stream) = stream {
                 steps.steps.extend(Box::pin(above(Box::new(stream), address, options, watch)).await);
             }
@@ -186,13 +186,12 @@ async fn found_out(
     };
     let any = options.url.speak == Speak::Any;
     let as_found = match (speaks, scope) {
-        (Speaks::Sidetone, Scope::InTls) => Speak::Tls,
+        (Speaks::Sidetone, Scope::InTls) | (Speaks::Tls, Scope::All) => Speak::Tls,
         (Speaks::Sidetone, _) => Speak::Tcp,
         (Speaks::WebSocket, Scope::All) => Speak::Ws,
         (Speaks::Http, Scope::All) => Speak::Http,
         (Speaks::WebSocket, Scope::InTls) if any => Speak::Wss,
         (Speaks::Http, Scope::InTls) if any => Speak::Https,
-        (Speaks::Tls, Scope::All) => Speak::Tls,
         _ => return vec![step],
     };
     let mut steps = vec![step];

@@ -1,6 +1,8 @@
 //! What contradicts itself: a refusal of a port on which something listens, or that cannot be bound although nothing has it.
 //! PURE.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a look-up wants one kind; others are none of its business")]
+
 use crate::evidence::Answer;
 use crate::evidence::probed::{Behind, How, Listening, Saw, Step};
 use std::net::SocketAddr;
@@ -35,7 +37,7 @@ fn contradicts(behind: &Behind, refused: SocketAddr) -> bool {
 }
 
 /// Puts a further attempt in the place of the one before, which it remembers.
-pub(super) fn replace(steps: &mut [Step], again: Step) {
+pub(super) fn replace(steps: &mut [Step], again: &Step) {
     let same = |step: &&mut Step| step.address == again.address && matches!(step.saw, Saw::Connect(_));
     let Some(step) = steps.iter_mut().find(same) else { return };
     let (Saw::Connect(before), Saw::Connect(after)) = (&step.saw, &again.saw) else { return };
@@ -48,7 +50,7 @@ pub(super) fn replace(steps: &mut [Step], again: Step) {
     after.client_begins_ms = before.client_begins_ms;
     after.attempts = before.attempts + 1;
     after.first = first;
-    *step = Step { saw: Saw::Connect(after), ..again };
+    *step = Step { saw: Saw::Connect(after), ..again.clone() };
 }
 
 #[cfg(test)]
@@ -98,8 +100,8 @@ mod tests {
     #[test]
     fn the_last_attempt_counts_and_the_first_is_remembered() {
         let mut steps = vec![refused(), look(listening())];
-        replace(&mut steps, attempt(20, Some(Failure::new(How::Refused, ""))));
-        replace(&mut steps, attempt(90, None));
+        replace(&mut steps, &attempt(20, Some(Failure::new(How::Refused, ""))));
+        replace(&mut steps, &attempt(90, None));
         let Saw::Connect(seen) = &steps[0].saw else { panic!("{steps:?}") };
         assert_eq!((seen.attempts, seen.order, seen.failure.as_ref()), (3, 2, None));
         let (failure, before_us) = seen.first.as_ref().unwrap();

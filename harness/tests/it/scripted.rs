@@ -196,20 +196,8 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
             }
             "read-request" => request = read_request(&mut both)?,
             "read-line" => drop(read_until(&mut both, b"\n")?),
-            "close-if" if request.contains(text(step, 1)) => return both.flush(),
-            "close-if" => {}
-            "close-unless" => {
-                let wanted = bytes(text(step, 1), &request);
-                let mut came = vec![0; wanted.len()];
-                both.read_exact(&mut came)?;
-                if came != wanted {
-                    return both.flush();
-                }
-            }
-            "unless-path" => {
-                let path = request.split(' ').nth(1).unwrap_or_default();
-                if path.split('?').next() != Some(text(step, 1)) {
-                    both.write_all(&bytes(text(step, 2), &request))?;
+            "close-if" | "close-unless" | "unless-path" => {
+                if turns_away(&mut both, step, &request)? {
                     return both.flush();
                 }
             }
@@ -242,6 +230,27 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
     let mut rest = [0; 4096];
     while both.read(&mut rest)? > 0 {}
     Ok(())
+}
+
+/// Whether the peer did not say what the step wants: then the connection is ended.
+fn turns_away(both: &mut Box<dyn Both>, step: &Step, request: &str) -> io::Result<bool> {
+    match word(step) {
+        "close-if" => Ok(request.contains(text(step, 1))),
+        "close-unless" => {
+            let wanted = bytes(text(step, 1), request);
+            let mut came = vec![0; wanted.len()];
+            both.read_exact(&mut came)?;
+            Ok(came != wanted)
+        }
+        _ => {
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let other = path.split('?').next() != Some(text(step, 1));
+            if other {
+                both.write_all(&bytes(text(step, 2), request))?;
+            }
+            Ok(other)
+        }
+    }
 }
 
 fn word(step: &Step) -> &str {

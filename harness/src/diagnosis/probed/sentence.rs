@@ -31,7 +31,7 @@ pub(in crate::diagnosis) fn healthy(evidence: &Evidence, plan: &ProbePlan, check
                 let words = greeting.map(|g| g.begins.first_line(60)).unwrap_or_default();
                 add(match name {
                     // bytes that are no text tell people nothing beside the name
-                    Some(name) if words.starts_with("\\x") => name,
+                    Some(name) if words.contains("\\x") => name,
                     name => format!("{} ({words})", name.as_deref().unwrap_or("a greeting")),
                 });
             }

@@ -94,7 +94,11 @@ fn identified(it: &Identified) -> String {
         line => format!("{}: {line:?}", one.what),
     };
     let asked: Vec<_> = it.asked.iter().map(asked).collect();
-    let asked = if asked.is_empty() { String::new() } else { format!("; asked on {} connections: ", it.connections) + &asked.join(", ") };
+    let asked = if asked.is_empty() {
+        String::new()
+    } else {
+        format!("; asked on {} connections: ", it.connections) + &asked.join(", ")
+    };
     format!("{speaks}{asked}")
 }
 

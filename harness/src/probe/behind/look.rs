@@ -59,7 +59,11 @@ pub(super) fn datagrams(addresses: &[SocketAddr]) -> Behind {
     let port = addresses.first().map_or(0, SocketAddr::port);
     let mut seen = Behind { port, datagrams: true, ..Behind::default() };
     let rows = diag::sockets(Protocol::Udp, diag::UNCONNECTED, port).unwrap_or_else(|why| {
-        seen.unseen.push(unseen("the sockets of this machine", why, "allow netlink (NETLINK_SOCK_DIAG) in this sandbox"));
+        seen.unseen.push(unseen(
+            "the sockets of this machine",
+            why,
+            "allow netlink (NETLINK_SOCK_DIAG) in this sandbox",
+        ));
         Vec::new()
     });
     let scan = owners::scan(&rows.iter().map(|row| row.inode).collect(), true);
@@ -111,11 +115,7 @@ fn sort(row: &Row, addresses: &[SocketAddr], depth: Depth, scan: &Scan, seen: &m
         seen.bound_only.extend(pids.iter().map(holding));
         if pids.is_empty() {
             let why = "it is of another user's process, whose descriptors may not be seen";
-            seen.unseen.push(unseen(
-                "which process has bound the port without listening",
-                why,
-                more_rights("as root"),
-            ));
+            seen.unseen.push(unseen("which process has bound the port without listening", why, more_rights("as root")));
         }
     } else {
         seen.others_count += 1;

@@ -12,7 +12,7 @@ use crate::probe::web::request::Request;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use protocols::{Asking, Hints, Protocol};
+use protocols::{Asking, Hints, Mood, Protocol};
 use sidetone::protocol::{AudioParameters, Hello, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl Search {
     /// From the gentlest question to the last resort. Who has answered in words is asked no binary ones: there are servers of text
     /// that end by them.
     async fn ask(&mut self, upgrade: Vec<u8>) {
-        let hints = Hints { port: self.address.port(), programs: self.programs().await, closes: false };
+        let hints = Hints { port: self.address.port(), programs: self.programs().await, ..Hints::default() };
         let tls_first = self.scope == Scope::All && hints.says_tls();
         let named = hints.named().filter(|_| !tls_first && !hints.says_sidetone());
         if tls_first {
@@ -149,7 +149,8 @@ impl Search {
         } else if let Some(row) = named {
             self.begin(asking(row), None);
         }
-        if self.heard.len() > 1 && self.knows_by(self.until.named, 1).await {
+        // HTTP that complains about words of another protocol is asked in its own
+        if self.heard.len() > 1 && self.knows_by(self.until.named, 1).await && self.conclude().speaks != Speaks::Http {
             return;
         }
         if self.scope != Scope::Bare {
@@ -170,7 +171,9 @@ impl Search {
             binary.push(tls_talk());
         }
         let count = binary.len();
-        binary.into_iter().for_each(|talk| self.begin(talk, None));
+        for talk in binary {
+            self.begin(talk, None);
+        }
         if self.knows_by(self.until.binary, count).await {
             return;
         }
@@ -226,12 +229,31 @@ impl Search {
         if self.reply(0).ended_without_a_byte() {
             return;
         }
-        let closes = self.heard[1..].iter().all(|(_, heard)| heard.reply().ended_without_a_byte());
         let names: Vec<_> = self.heard.iter().map(|(name, _)| *name).collect();
-        let rows = Hints { closes, ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
+        let (mood, http_ended) = self.mood();
+        let rows = Hints { mood, http_ended, ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
         let count = rows.len();
-        rows.into_iter().for_each(|row| self.begin(asking(row), None));
+        for row in rows {
+            self.begin(asking(row), None);
+        }
         self.hear(self.until.last, count).await;
+    }
+
+    /// How the server took the questions so far, and whether it ended the one of HTTP.
+    fn mood(&self) -> (Mood, bool) {
+        let replies: Vec<_> = self.heard[1..].iter().map(|(name, heard)| (*name, heard.reply())).collect();
+        let http = replies.iter().find(|(name, reply)| *name == HTTP && reply.ended_without_a_byte());
+        let http = http.map(|(_, reply)| reply.end);
+        let all_ended = replies.iter().all(|(_, reply)| reply.ended_without_a_byte());
+        let any_closes = replies.iter().any(|(_, reply)| reply.end == End::Closes);
+        let mood = match (all_ended, http) {
+            (true, _) if any_closes => Mood::Closes,
+            (true, _) => Mood::Resets,
+            (false, Some(End::Resets)) => Mood::ResetsHttp,
+            (false, Some(_)) => Mood::ClosesHttp,
+            (false, None) => Mood::Waits,
+        };
+        (mood, http.is_some())
     }
 
     /// Who listens there, if that is this machine and may be asked.
@@ -291,7 +313,8 @@ fn hello() -> Vec<u8> {
 fn upgrade(options: &Options, scope: Scope) -> Vec<u8> {
     let speak = if scope == Scope::InTls { Speak::Wss } else { Speak::Ws };
     let url = options.url.with(speak);
-    let bare = Options { url: crate::probe::target::Url { credentials: None, ..url }, ..Options::new(options.url.clone()) };
+    let bare =
+        Options { url: crate::probe::target::Url { credentials: None, ..url }, ..Options::new(options.url.clone()) };
     Request::of(&bare).upgrading().encode()
 }
 
@@ -324,7 +347,7 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
     let ends = |end: End| asked.iter().any(|(_, reply)| reply.end == end && reply.bytes.is_empty());
     seen.speaks = if any(greeting::sidetone) {
         Speaks::Sidetone
-    } else if by_question.is_some() {
+    } else if by_question.is_some_and(|name| name != "a plain GET") {
         Speaks::Unknown
     } else if any(greeting::tls) {
         Speaks::Tls
@@ -346,15 +369,14 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
         seen.answers_like = by_question.or(by_words).map(str::to_owned);
     }
     let resets = asked.iter().chain(&replies[..1]).any(|(_, reply)| reply.end == End::Resets);
-    seen.otherwise = match seen.speaks {
+    let otherwise = match seen.speaks {
         // a connection with words of ours unread is reset by a close too; on the first one nothing was said
         Speaks::Closes if first.end != End::Closes && resets => "resets",
         Speaks::Closes => "closes",
         Speaks::Silent => "waits",
         Speaks::Sidetone | Speaks::WebSocket | Speaks::Http | Speaks::Tls | Speaks::Greeting | Speaks::Unknown => "",
-    }
-    .to_owned();
-    seen
+    };
+    Identified { otherwise: otherwise.to_owned(), ..seen }
 }
 
 fn known_by_question(name: &str, bytes: &[u8]) -> Option<&'static str> {
@@ -467,7 +489,10 @@ mod tests {
             None
         })
         .await;
-        assert_eq!((found.identified.speaks, found.identified.unasked_end.as_deref()), (Speaks::Closes, Some("closes")));
+        assert_eq!(
+            (found.identified.speaks, found.identified.unasked_end.as_deref()),
+            (Speaks::Closes, Some("closes"))
+        );
         assert!(!asked(&found).contains(&"PROXY protocol"), "who waits for no words is asked for none");
         let found = look(Scope::All, |mut stream| async move {
             request(&mut stream).await;
@@ -476,7 +501,7 @@ mod tests {
         })
         .await;
         assert_eq!((found.identified.speaks, found.identified.unasked_end.as_deref()), (Speaks::Closes, None));
-        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "PROXY protocol", "MQTT"]);
+        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "PostgreSQL", "MQTT"]);
     }
 
     /// Answers what begins like that, and ends every other connection.

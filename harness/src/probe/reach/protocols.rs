@@ -25,9 +25,24 @@ pub struct Question {
     pub answers: fn(&[u8]) -> bool,
     /// What ends the conversation in order.
     pub goodbye: &'static [u8],
-    /// How likely it is where neither port nor program tells, by what the server did with earlier questions: where it ended each
-    /// connection without a byte, and where it waited. 0: it is not asked then.
-    pub weight: (u32, u32),
+    /// How likely it is where neither port nor program tells, by [`Mood`], in its order. 0: it is not asked then.
+    pub weight: [u32; 5],
+}
+
+/// What a server did with the questions so far, none of which it answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    /// It reset each connection.
+    Resets,
+    /// It ended each with a FIN.
+    Closes,
+    /// It reset the one with words of HTTP, and waits on others.
+    ResetsHttp,
+    /// It closed the one with words of HTTP, and waits on others.
+    ClosesHttp,
+    /// It waits.
+    #[default]
+    Waits,
 }
 
 /// So many questions are asked besides Sidetone's, HTTP and TLS, not more: servers log each of them.
@@ -46,66 +61,96 @@ const SIP: &[u8] = b"OPTIONS sip:probe@localhost SIP/2.0\r\nVia: SIP/2.0/TCP loc
     Content-Length: 0\r\n\r\n";
 const XMPP: &[u8] = b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
+/// Some close who asks for a WebSocket at a path without one, and answer this.
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// `UNKNOWN`: the receiver takes the addresses of the connection itself; then a request that most servers answer.
 const PROXY: &[u8] = b"PROXY UNKNOWN\r\nGET / HTTP/1.0\r\n\r\n";
 
-const fn ask(
-    say: &'static [u8],
-    answers: fn(&[u8]) -> bool,
-    goodbye: &'static [u8],
-    weight: (u32, u32),
-) -> Option<Question> {
-    Some(Question { say, answers, goodbye, weight })
+const fn ask(say: &'static [u8], answers: fn(&[u8]) -> bool, goodbye: &'static [u8], weight: [u32; 5]) -> Question {
+    Question { say, answers, goodbye, weight }
 }
 
 macro_rules! row {
+    ($name:expr, $ports:expr, $programs:expr, $begins:expr) => {
+        Protocol { name: $name, ports: &$ports, programs: &$programs, begins: $begins, question: None }
+    };
     ($name:expr, $ports:expr, $programs:expr, $begins:expr, $question:expr) => {
-        Protocol { name: $name, ports: &$ports, programs: &$programs, begins: $begins, question: $question }
+        Protocol { name: $name, ports: &$ports, programs: &$programs, begins: $begins, question: Some($question) }
     };
 }
 
 /// Every protocol; where several fit, the first.
 pub const PROTOCOLS: &[Protocol] = &[
-    row!("SSH", [22, 2222], ["sshd", "dropbear"], |b| text(b, &["SSH-"]), None),
-    row!("VNC", [5900, 5901], ["Xvnc", "x11vnc"], |b| text(b, &["RFB "]), None),
-    row!("NATS", [4222], ["nats-server"], |b| text(b, &["INFO {"]), None),
-    row!("POP3", [110, 995], ["dovecot"], |b| text(b, &["+OK"]), None),
-    row!("IMAP", [143, 993], ["dovecot"], |b| text(b, &["* OK", "* PREAUTH", "* BYE"]), None),
-    row!("rsync", [873], ["rsync"], |b| text(b, &["@RSYNCD:"]), None),
-    row!("MPD", [6600], ["mpd"], |b| text(b, &["OK MPD "]), None),
-    row!("HTTP", [80, 8080], ["nginx", "apache2", "httpd", "caddy"], |b| text(b, &["HTTP/"]), None),
-    row!("FTP", [21], ["vsftpd", "proftpd"], |b| text(b, &["220", "421", "554"]) && says(b, &["FTP"]), None),
-    row!("SMTP", [25, 465, 587], ["master", "exim"], smtp, None),
-    row!("FTP or SMTP", [], [], |b| text(b, &["220 ", "220-"]), None),
-    row!("NNTP", [119, 563], ["innd"], |b| text(b, &["200 ", "201 "]) && says(b, &["NNTP", "NEWS", "INN"]), None),
-    row!("Telnet", [23], ["telnetd"], |b| matches!(b, [0xff, 0xfb..=0xfe, ..]), None),
-    row!("MySQL", [3306], ["mysqld", "mariadbd"], mysql, None),
-    row!("IRC", [6667, 6697], ["ngircd", "inspircd", "ircd"], irc, ask(b"PING :sidetone\r\n", irc, b"QUIT\r\n", (0, 0))),
-    row!("Redis", [6379], ["redis-server", "valkey-server"], redis, ask(b"PING\r\n", pong, b"QUIT\r\n", (10, 40))),
+    row!("SSH", [22, 2222], ["sshd", "dropbear"], |b| text(b, &["SSH-"])),
+    row!("VNC", [5900, 5901], ["Xvnc", "x11vnc"], |b| text(b, &["RFB "])),
+    row!("NATS", [4222], ["nats-server"], |b| text(b, &["INFO {"])),
+    row!("POP3", [110, 995], ["dovecot"], |b| text(b, &["+OK"])),
+    row!("IMAP", [143, 993], ["dovecot"], |b| text(b, &["* OK", "* PREAUTH", "* BYE"])),
+    row!("rsync", [873], ["rsync"], |b| text(b, &["@RSYNCD:"])),
+    row!("MPD", [6600], ["mpd"], |b| text(b, &["OK MPD "])),
+    row!("HTTP", [], [], |b| text(b, &["HTTP/"])),
+    row!("FTP", [21], ["vsftpd", "proftpd"], |b| text(b, &["220", "421", "554"]) && says(b, &["FTP"])),
+    row!("SMTP", [25, 465, 587], ["master", "exim"], smtp),
+    row!("FTP or SMTP", [], [], |b| text(b, &["220 ", "220-"])),
+    row!("NNTP", [119, 563], ["innd"], |b| text(b, &["200 ", "201 "]) && says(b, &["NNTP", "NEWS", "INN"])),
+    row!("Telnet", [23], ["telnetd"], |b| matches!(b, [0xff, 0xfb..=0xfe, ..])),
+    row!("MySQL", [3306], ["mysqld", "mariadbd"], mysql),
+    row!(
+        "IRC",
+        [6667, 6697],
+        ["ngircd", "inspircd", "ircd"],
+        irc,
+        ask(b"PING :sidetone\r\n", irc, b"QUIT\r\n", [0, 0, 0, 5, 10])
+    ),
+    row!(
+        "Redis",
+        [6379],
+        ["redis-server", "valkey-server"],
+        redis,
+        ask(b"PING\r\n", pong, b"QUIT\r\n", [5, 10, 5, 10, 40])
+    ),
     row!("memcached", [11_211], ["memcached"], |b| text(b, &["ERROR\r\n"]), MEMCACHED),
     row!("RTSP", [554, 8554], ["mediamtx"], |b| text(b, &["RTSP/"]), RTSP),
     row!("SIP", [5060, 5061], ["asterisk", "kamailio", "opensips", "freeswitch"], |b| text(b, &["SIP/2.0 "]), SIP_ROW),
-    row!("XMPP", [5222, 5223, 5269], ["prosody", "lua", "ejabberd", "beam"], xmpp, ask(XMPP, xmpp, b"</stream:stream>", (5, 15))),
+    row!(
+        "XMPP",
+        [5222, 5223, 5269],
+        ["prosody", "lua", "ejabberd", "beam"],
+        xmpp,
+        ask(XMPP, xmpp, b"</stream:stream>", [5, 5, 5, 15, 15])
+    ),
     row!("AMQP", [5671, 5672], ["rabbitmq", "beam", "qpidd"], |b| text(b, &["AMQP"]), AMQP),
-    row!("MQTT", [1883, 8883], ["mosquitto", "vernemq", "emqx"], |_| false, ask(MQTT, connack, b"", (30, 30))),
+    row!(
+        "MQTT",
+        [1883, 8883],
+        ["mosquitto", "vernemq", "emqx"],
+        |_| false,
+        ask(MQTT, connack, b"", [35, 30, 30, 20, 30])
+    ),
     row!("PostgreSQL", [5432], ["postgres", "pgbouncer"], postgres_error, POSTGRES),
-    row!("STUN", [3478, 5349], ["turnserver", "coturn"], stun, ask(STUN, stun, b"", (15, 20))),
-    row!("HTTP/2", [50_051], [], settings, ask(HTTP_2, settings, GOAWAY, (20, 10))),
-    row!("Snapcast", [1704], ["snapserver"], snapcast, ask(SNAPCAST_TIME, snapcast, b"", (0, 0))),
-    row!("JSON-RPC", [1705], ["snapserver"], |b| says(b, &["\"JSONRPC\""]), ask(JSON_RPC, json, b"", (0, 0))),
-    row!("Mumble", [64_738], ["murmurd", "mumble-server"], mumble, ask(b"\0\0\0\0\0\x04\x08\x80\x8c\x04", mumble, b"", (0, 0))),
-    row!(PROXY_PROTOCOL, [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", (40, 0))),
+    row!("STUN", [3478, 5349], ["turnserver", "coturn"], stun, ask(STUN, stun, b"", [15, 5, 40, 10, 20])),
+    row!("HTTP/2", [50_051], [], settings, ask(HTTP_2, settings, GOAWAY, [10, 20, 10, 10, 10])),
+    row!("Snapcast", [1704], ["snapserver"], snapcast, ask(SNAPCAST_TIME, snapcast, b"", [0, 8, 0, 0, 0])),
+    row!("a plain GET", [1780], ["snapserver"], |_| false, ask(GET, |b| text(b, &["HTTP/"]), b"", [0, 15, 10, 10, 0])),
+    row!("JSON-RPC", [1705], ["snapserver"], |b| says(b, &["\"JSONRPC\""]), ask(JSON_RPC, json, b"", [0, 0, 0, 0, 0])),
+    row!(
+        "Mumble",
+        [64_738],
+        ["murmurd", "mumble-server"],
+        mumble,
+        ask(b"\0\0\0\0\0\x04\x08\x80\x8c\x04", mumble, b"", [0, 0, 0, 0, 0])
+    ),
+    row!(PROXY_PROTOCOL, [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", [40, 25, 0, 0, 0])),
 ];
 
 /// A version that nobody has: the broker refuses it and makes no session (MQTT 3.1.1, section 3.1.2.2).
 const MQTT: &[u8] = b"\x10\x0c\0\x04MQTT\x63\x02\0\x3c\0\0";
-const MEMCACHED: Option<Question> = ask(b"version\r\n", |b| text(b, &["VERSION "]), b"quit\r\n", (0, 0));
-const RTSP: Option<Question> =
-    ask(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n", |b| text(b, &["RTSP/"]), b"", (5, 5));
-const SIP_ROW: Option<Question> = ask(SIP, |b| text(b, &["SIP/2.0 "]), b"", (5, 5));
-const AMQP: Option<Question> = ask(b"AMQP\0\0\x09\x01", amqp_start, b"", (12, 8));
-const POSTGRES: Option<Question> =
-    ask(b"\0\0\0\x08\x04\xd2\x16\x2f", |b| matches!(b, b"S" | b"N") || postgres_error(b), b"", (25, 0));
+const MEMCACHED: Question = ask(b"version\r\n", |b| text(b, &["VERSION "]), b"quit\r\n", [0, 5, 0, 5, 5]);
+const RTSP: Question = ask(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n", |b| text(b, &["RTSP/"]), b"", [5, 5, 5, 5, 5]);
+const SIP_ROW: Question = ask(SIP, |b| text(b, &["SIP/2.0 "]), b"", [0, 0, 0, 40, 5]);
+const AMQP: Question = ask(b"AMQP\0\0\x09\x01", amqp_start, b"", [12, 12, 5, 5, 8]);
+const POSTGRES: Question =
+    ask(b"\0\0\0\x08\x04\xd2\x16\x2f", |b| matches!(b, b"S" | b"N") || postgres_error(b), b"", [10, 35, 0, 0, 0]);
 /// The preface and an empty SETTINGS frame (RFC 9113, section 3.4).
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -167,7 +212,7 @@ fn amqp_start(bytes: &[u8]) -> bool {
     matches!(bytes, [1, 0, 0, _, _, _, _, 0, 10, 0, 10, ..]) || text(bytes, &["AMQP"])
 }
 
-/// An ErrorResponse: its type, its length, then a severity.
+/// An `ErrorResponse`: its type, its length, then a severity.
 fn postgres_error(bytes: &[u8]) -> bool {
     matches!(bytes, [b'E', 0, 0, _, _, b'S', ..])
 }
@@ -209,8 +254,11 @@ pub struct Hints {
     pub port: u16,
     /// Names of the programs that own the socket, where that is this machine.
     pub programs: Vec<String>,
-    /// Whether every question so far was answered with the end of the connection, without a byte.
-    pub closes: bool,
+    /// What it did with the questions so far.
+    pub mood: Mood,
+    /// Whether words of HTTP were among them, and were answered with the end of the connection: the control for a header of PROXY,
+    /// which comes in front of such words.
+    pub http_ended: bool,
 }
 
 /// A row that has a question.
@@ -232,8 +280,7 @@ impl Hints {
     }
 
     fn score(&self, protocol: &Protocol, question: &Question) -> u32 {
-        let (closes, waits) = question.weight;
-        let base = if self.closes { closes } else { waits };
+        let base = question.weight[self.mood as usize];
         let by_port = if protocol.ports.contains(&self.port) { BY_PORT } else { 0 };
         base + by_port + if self.is_named(protocol.programs) { 2 * BY_PORT } else { 0 }
     }
@@ -241,8 +288,9 @@ impl Hints {
     fn ranked(&self) -> Vec<(u32, Asking)> {
         let asked = PROTOCOLS.iter().filter_map(|protocol| Some((protocol, protocol.question.as_ref()?)));
         // a header of PROXY in front of something else is an attack to those who do not want one
-        let fits = asked.filter(|(protocol, _)| self.closes || protocol.name != PROXY_PROTOCOL);
-        let mut rows: Vec<_> = fits.map(|(protocol, question)| (self.score(protocol, question), (protocol, question))).collect();
+        let fits = asked.filter(|(protocol, _)| self.http_ended || protocol.name != PROXY_PROTOCOL);
+        let mut rows: Vec<_> =
+            fits.map(|(protocol, question)| (self.score(protocol, question), (protocol, question))).collect();
         rows.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
         rows
     }
@@ -256,7 +304,8 @@ impl Hints {
     /// The further questions that are worth their connections, best first, without what was asked: so many, or with `all`
     /// (`--deep`) every one.
     pub fn next(&self, asked: &[&str], most: usize, all: bool) -> Vec<Asking> {
-        let rows = self.ranked().into_iter().filter(|(score, (row, _))| (all || *score > 0) && !asked.contains(&row.name));
+        let rows =
+            self.ranked().into_iter().filter(|(score, (row, _))| (all || *score > 0) && !asked.contains(&row.name));
         rows.take(if all { PROTOCOLS.len() } else { most }).map(|(_, row)| row).collect()
     }
 }
@@ -328,9 +377,13 @@ mod tests {
     #[test]
     fn the_program_and_the_port_choose_the_questions_and_then_what_the_server_did() {
         let names = |hints: &Hints, all| hints.next(&[], MOST, all).iter().map(|(p, _)| p.name).collect::<Vec<_>>();
-        let closes = Hints { port: 40_000, programs: vec![], closes: true };
-        assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "MQTT"]);
-        let waits = Hints { closes: false, ..closes.clone() };
+        let waits = Hints { port: 40_000, ..Hints::default() };
+        let resets = Hints { mood: Mood::Resets, http_ended: true, ..waits.clone() };
+        let closes = Hints { mood: Mood::Closes, ..resets.clone() };
+        assert_eq!(names(&resets, false), [PROXY_PROTOCOL, "MQTT"]);
+        assert_eq!(names(&closes, false), ["PostgreSQL", "MQTT"]);
+        assert_eq!(names(&Hints { mood: Mood::ResetsHttp, ..resets }, false), ["STUN", "MQTT"]);
+        assert_eq!(names(&Hints { mood: Mood::ClosesHttp, ..closes.clone() }, false)[0], "SIP");
         assert_eq!(names(&waits, false), ["Redis", "MQTT"]);
         assert!(waits.named().is_none() && closes.named().is_none());
         let by_port = Hints { port: 5432, ..waits.clone() };
@@ -343,7 +396,7 @@ mod tests {
 
     #[test]
     fn what_tells_tls_and_sidetone_before_a_word_is_said() {
-        let by = |port, program: &str| Hints { port, programs: vec![program.to_owned()], closes: false };
+        let by = |port, program: &str| Hints { port, programs: vec![program.to_owned()], ..Hints::default() };
         assert!(by(443, "x").says_tls() && by(9, "murmurd").says_tls() && !by(9, "x").says_tls());
         assert!(by(7460, "x").says_sidetone() && by(9, "sidetone").says_sidetone() && !by(9, "x").says_sidetone());
     }

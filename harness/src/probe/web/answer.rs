@@ -386,7 +386,10 @@ mod tests {
         let interim =
             asked(|mut peer| async move { while peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {} })
                 .await;
-        assert_eq!(failed(&interim), (How::Own, "the probe's own limit: it reads at most 1000 interim answers (100 and so on)"));
+        assert_eq!(
+            failed(&interim),
+            (How::Own, "the probe's own limit: it reads at most 1000 interim answers (100 and so on)")
+        );
     }
 
     #[tokio::test]

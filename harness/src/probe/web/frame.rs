@@ -140,7 +140,11 @@ mod tests {
             (&[0x88, 0x00], true, CLOSE, 0, 2),
             (&[0x8a, 0x7d], true, PONG, 125, 2),
         ] {
-            assert_eq!(read(bytes, false), Ok(Some(Header { fin, opcode, length, own, reserved: false })), "{bytes:x?}");
+            assert_eq!(
+                read(bytes, false),
+                Ok(Some(Header { fin, opcode, length, own, reserved: false })),
+                "{bytes:x?}"
+            );
         }
         for partial in [&[][..], &[0x81], &[0x81, 0x7e, 0], &[0x81, 0x7f, 0, 0, 0, 0, 0, 0, 0]] {
             assert_eq!(read(partial, false), Ok(None), "{partial:x?}");

@@ -338,7 +338,8 @@ mod tests {
         let Ok(Target::Url(url)) = format!("ws://{address}/x").parse() else { panic!() };
         let stream = TcpStream::connect(address).await.unwrap();
         let watch = Watch::start(Duration::from_secs(30));
-        let options = Options { subprotocols: subprotocols.iter().map(|&name| name.to_owned()).collect(), ..Options::new(url) };
+        let options =
+            Options { subprotocols: subprotocols.iter().map(|&name| name.to_owned()).collect(), ..Options::new(url) };
         upgrade(Box::new(stream), address, &options, watch).await
     }
 

@@ -257,7 +257,7 @@ fn not_known(view: &View<'_>, check: Draft, it: &Identified, step: &Step, id: Ev
         return check.fail(message, vec![id], "look at the server: its process, its log");
     }
     let asked: Vec<_> = it.asked.iter().map(|asked| format!("{} ({})", asked.what, asked.ended)).collect();
-    let owner = owner(view, step.address).map(|who| format!("; {who} listens there")).unwrap_or_default();
+    let owner = owner(view, step.address).map(|who| format!("; its listener is {who}")).unwrap_or_default();
     let message = format!(
         "accepts connections; the protocol is not known to this probe{owner}; asked: {}; {after}",
         asked.join(", ")
@@ -284,7 +284,7 @@ pub(in crate::diagnosis) fn greeting(it: &Identified) -> String {
     let who = greeting.protocol.as_deref().unwrap_or("a server of an unknown protocol");
     let line = greeting.begins.first_line(60);
     // bytes that are no text tell people nothing beside the name
-    if line.starts_with("\\x") && greeting.protocol.is_some() {
+    if line.contains("\\x") && greeting.protocol.is_some() {
         format!("{who} speaks first")
     } else {
         format!("{who} greets first: {line}")

@@ -33,7 +33,9 @@ fn answered(check: Draft, hops: &[&Http], speak: Speak, ids: Vec<EvidenceId>) ->
         let message = told.join(" ");
         return match failure.how {
             How::Own => check.unknown(message, ids),
-            _ => check.fail(message, ids, "see what answers at that port, and whether it is well"),
+            // nobody said that HTTP is spoken there: the probe found out, and chose the request
+            How::Closed | How::Reset | How::TimedOut if speak == Speak::Any => check.unknown(message, ids),
+            _ => check.fail(message, ids, "see what answers at that port, and whether it is healthy"),
         };
     }
     let first_byte = last.first_byte_us.map(|us| format!(" in {}", milliseconds(us))).unwrap_or_default();

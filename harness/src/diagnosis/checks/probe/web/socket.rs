@@ -77,7 +77,7 @@ fn listened(check: Draft, wait: &Wait, ids: Vec<EvidenceId>) -> Check {
             ids,
             "read the server's log around that time",
         ),
-        None if said.is_empty() => check.pass(format!("says nothing first (for {} ms)", wait.listened_ms), ids),
+        None if said.is_empty() => check.pass(format!("no greeting within {} ms", wait.listened_ms), ids),
         None => check.pass(format!("says first{said}"), ids),
     }
 }

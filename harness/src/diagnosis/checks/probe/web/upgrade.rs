@@ -11,16 +11,18 @@ pub(super) fn upgrades(view: &mut View<'_>) -> Vec<Check> {
         Saw::Upgrade(upgrade) => Some(upgrade),
         _ => None,
     });
+    let wished = view.evidence.plan.probe.as_ref().is_some_and(|plan| plan.sidetone || !plan.subprotocols.is_empty());
     let judge = |(address, tries): (_, Vec<(EvidenceId, &Upgrade)>)| {
         let id = format!("websocket.upgrade/{address}");
         let check = draft(id, Layer::Websocket, Side::Server, format!("websocket {address}"));
         let (ids, tries): (Vec<_>, Vec<_>) = tries.into_iter().unzip();
-        upgraded(check, &tries, ids)
+        upgraded(check, &tries, wished, ids)
     };
     seen.into_iter().map(judge).collect()
 }
 
-fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
+/// `wished`: the user wants a subprotocol, so that a WebSocket without it is of no use.
+fn upgraded(check: Draft, tries: &[&Upgrade], wished: bool, ids: Vec<EvidenceId>) -> Check {
     let first = tries.iter().find(|one| one.is_first()).or_else(|| tries.first());
     let Some(first) = first else { return check.skip("no upgrade was asked for") };
     let second = tries.iter().find(|one| one.second_try);
@@ -35,7 +37,8 @@ fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
     if let Some(second) = second.filter(|second| second.failure.is_none()) {
         let offered = first.offered.join(", ");
         let message = format!("{} without a subprotocol; with {offered}: {refusal}", success(second));
-        return check.fail(message, ids, "see which subprotocols the server speaks, and offer one of them");
+        let remedy = "see which subprotocols the server speaks, and offer one of them";
+        return if wished { check.fail(message, ids, remedy) } else { check.warn(message, ids, remedy) };
     }
     let refusal = match tries.iter().find(|one| one.elsewhere && one.failure.is_none()) {
         Some(other) => format!("{refusal}; {} has a WebSocket", words(&Excerpt::text(&other.answer.url), 120)),

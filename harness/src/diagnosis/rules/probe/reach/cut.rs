@@ -103,7 +103,10 @@ pub(super) fn proxy_header(view: &mut View<'_>, checks: &[Check]) -> Option<Foun
     let without: Vec<_> = it.asked.iter().filter(|one| one.answer.is_empty()).map(|one| one.what.as_str()).collect();
     let with = it.asked.iter().find(|one| !one.answer.is_empty())?.answer.first_line(60);
     let chain = vec![
-        link(format!("without a header it ends the connection without a byte; asked: {}", without.join(", ")), std::slice::from_ref(&id))?,
+        link(
+            format!("without a header it ends the connection without a byte; asked: {}", without.join(", ")),
+            std::slice::from_ref(&id),
+        )?,
         link(format!("after the header \"PROXY UNKNOWN\" it answers: {with}"), std::slice::from_ref(&id))?,
     ];
     let summary = format!(

@@ -30,7 +30,16 @@ fn untaken<'a>(view: &View<'a>, checks: &[Check]) -> Option<(usize, &'a Behind, 
 fn refusals(view: &mut View<'_>, all: &[Attempt<'_>]) -> Vec<Link> {
     let links = all.iter().filter_map(|attempt| {
         let id = view.cite(attempt.line);
-        link(format!("{} refuses after {} us{}: {}", attempt.address, attempt.step.took_us, times(attempt), attempt.failure), &[id])
+        link(
+            format!(
+                "{} refuses after {} us{}: {}",
+                attempt.address,
+                attempt.step.took_us,
+                times(attempt),
+                attempt.failure
+            ),
+            &[id],
+        )
     });
     links.collect()
 }

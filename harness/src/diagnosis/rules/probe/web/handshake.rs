@@ -118,14 +118,15 @@ pub(super) fn http2_only(view: &mut View<'_>, checks: &[Check]) -> Option<Found>
         link("the request was one of HTTP/1.1", &ids)?,
         link("what came begins with a SETTINGS frame of HTTP/2", &ids)?,
     ];
-    let summary = format!(
-        "{} speaks HTTP/2 without TLS and no HTTP/1.1, which a WebSocket upgrade needs",
-        addresses(&found)
-    );
+    let summary =
+        format!("{} speaks HTTP/2 without TLS and no HTTP/1.1, which a WebSocket upgrade needs", addresses(&found));
     let identified = identified(view, first.address);
     let other = "it is another protocol that only begins like HTTP/2";
     let hypotheses = match identified {
-        Some((id, it)) if it.answers_like.as_deref() == Some("HTTP/2") || it.greeting.as_ref().is_some_and(|g| g.protocol.as_deref() == Some("HTTP/2")) => {
+        Some((id, it))
+            if it.answers_like.as_deref() == Some("HTTP/2")
+                || it.greeting.as_ref().is_some_and(|g| g.protocol.as_deref() == Some("HTTP/2")) =>
+        {
             vec![refuted(other, "a further connection begins with SETTINGS too", vec![id])]
         }
         _ => vec![hypothesis(HypothesisState::Open, other, "curl --http2-prior-knowledge", ids)],

@@ -182,7 +182,7 @@ fn a_websocket_that_is_well_passes_and_says_its_figures() {
     for (id, message) in [
         ("websocket.upgrade", "101 in 1.2 ms, subprotocol sidetone.v1"),
         ("websocket.pong", "pong in 0.2 ms"),
-        ("websocket.first_words", "says nothing first (for 2 ms)"),
+        ("websocket.first_words", "no greeting within 2 ms"),
         ("websocket.close", "1000 in answer"),
     ] {
         assert_eq!(status_of(&report, id), (Status::Pass, message.to_owned()));
