@@ -251,7 +251,7 @@ mod tests {
             }
         });
         let Ok(Target::Url(url)) = address.to_string().parse() else { panic!() };
-        let step = identify(address, &Options::new(url), Watch::start(Duration::from_secs(3))).await;
+        let step = identify(address, &Options::new(url), Watch::start(Duration::from_mins(1))).await;
         server.abort();
         let Saw::Identify(identified) = step.saw else { panic!("{step}") };
         (identified, step.took_us)
@@ -284,7 +284,7 @@ mod tests {
         })
         .await;
         assert_eq!((seen.speaks, seen.otherwise.as_str(), seen.failure), (Speaks::Silent, "waits", None));
-        assert!((1_000_000..2_900_000).contains(&took_us), "{took_us}");
+        assert!((1_000_000..30_000_000).contains(&took_us), "not until the deadline of a minute: {took_us}");
     }
 
     #[tokio::test]
