@@ -89,6 +89,21 @@ pub const CAUSES: &[Cause] = &[
         scenario: "",
     },
     Cause {
+        code: "http.http2_only",
+        layer: Layer::Http,
+        title: "only HTTP/2 is spoken, without TLS",
+        explanation: "The server speaks HTTP/2 from the first byte and nothing else (prior knowledge, as gRPC servers and backends with \
+                      proto h2 do). A WebSocket upgrade and an ordinary request of HTTP/1.1 are not understood there.",
+        settled_by: "A SETTINGS frame of HTTP/2 comes instead of an answer of HTTP/1.1.",
+        confounder: "tls.alpn_mismatch: in TLS the two agree on HTTP/2, and a server would speak HTTP/1.1 too.",
+        fixes: &[
+            (Safe, "ask the port of the server that speaks HTTP/1.1"),
+            (ChangesState, "let the server, or the proxy in front of it, accept HTTP/1.1 on that port too"),
+        ],
+        later: &[(Medium, "keep WebSockets and gRPC on listeners of their own, named by their protocol")],
+        scenario: "",
+    },
+    Cause {
         code: "http.not_upgraded",
         layer: Layer::Http,
         title: "an ordinary page is answered where a WebSocket was asked for",

@@ -167,6 +167,30 @@ pub const CAUSES: &[Cause] = &[
         scenario: "",
     },
     Cause {
+        code: "tcp.proxy_header_expected",
+        layer: Layer::Tcp,
+        title: "a header of the PROXY protocol is expected",
+        explanation: "The listener is meant for a load balancer that writes the client's address before everything else (the PROXY \
+                      protocol: accept-proxy in HAProxy, proxy_protocol in nginx and Envoy). Who connects directly does not write \
+                      that header, so the server ends the connection without a word. Mostly clients use the port behind the \
+                      balancer, or the balancer stopped to send the header.",
+        settled_by: "Every connection that begins otherwise ends without a byte, and one that begins with a header of the PROXY protocol \
+                      is answered.",
+        confounder: "tcp.closed_early: it closes after such a header as well.",
+        fixes: &[
+            (Safe, "connect through the load balancer, or to a listener without the PROXY protocol"),
+            (
+                ChangesState,
+                "let the balancer in front send the header (send-proxy in HAProxy, proxy_protocol on in nginx), or turn it off in the listener",
+            ),
+        ],
+        later: &[
+            (Short, "name the listeners that expect the header as such in the configuration of both sides"),
+            (Medium, "probe the way through the load balancer after each change of it"),
+        ],
+        scenario: "",
+    },
+    Cause {
         code: "tcp.proxy_interferes",
         layer: Layer::Tcp,
         title: "the proxy does not let the connection through",

@@ -224,6 +224,9 @@ pub struct ProbePlan {
     /// Subprotocols that the user wants one of.
     #[serde(default)]
     pub subprotocols: Vec<String>,
+    /// Whether it is known to be Sidetone: the user says so, or it was found by its announcement.
+    #[serde(default)]
+    pub sidetone: bool,
     /// `Origin` that the user sends.
     #[serde(default)]
     pub origin: Option<String>,

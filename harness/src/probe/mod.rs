@@ -19,6 +19,7 @@ pub mod open;
 pub mod options;
 pub mod reach;
 pub mod run;
+mod settle;
 pub mod session;
 pub mod talk;
 pub mod target;

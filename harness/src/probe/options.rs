@@ -28,8 +28,12 @@ pub struct Options {
     pub headers: Arc<[(String, String)]>,
     /// `Origin` to send.
     pub origin: Option<String>,
-    /// Subprotocols to offer; empty: Sidetone's.
+    /// Subprotocols to offer. Empty: none, which every server understands; to Sidetone, its own.
     pub subprotocols: Arc<[String]>,
+    /// `--subprotocol none`: none, whatever the server is.
+    pub no_subprotocol: bool,
+    /// The server is known to be Sidetone: by the word of the user, or by its announcement.
+    pub sidetone: bool,
     /// TLS.
     pub tls: Arc<TlsOptions>,
     /// Proxy; `None`: direct.
@@ -112,6 +116,8 @@ impl Options {
             headers: Arc::default(),
             origin: None,
             subprotocols: Arc::default(),
+            no_subprotocol: false,
+            sidetone: false,
             tls: Arc::default(),
             proxy: None,
             proxies_of_environment: Arc::default(),
@@ -122,6 +128,16 @@ impl Options {
             mdns_interfaces: Arc::default(),
             behind: true,
             log: false,
+        }
+    }
+
+    /// What an upgrade offers. Nothing, unless the user or the server's nature says so: many servers take the first name that
+    /// they are offered, and others refuse names that they do not know.
+    pub fn offered(&self) -> Vec<String> {
+        if self.subprotocols.is_empty() && self.sidetone && !self.no_subprotocol {
+            vec![sidetone::protocol::SUBPROTOCOL.to_owned()]
+        } else {
+            self.subprotocols.to_vec()
         }
     }
 
@@ -138,6 +154,7 @@ impl Options {
             intrusive: self.intrusive,
             insecure: self.tls.insecure,
             subprotocols: self.subprotocols.to_vec(),
+            sidetone: self.sidetone,
             origin: self.origin.clone(),
             proxy: self.proxy.as_ref().map(ToString::to_string),
             proxies_of_environment: self.proxies_of_environment.to_vec(),

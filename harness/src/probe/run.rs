@@ -5,9 +5,12 @@
 use super::behind::{self, Depth};
 use super::open::{self, Connection, HTTP_1};
 use super::options::Options;
-use super::reach::{connect, exchange, identify, proxy, resolve, route};
+use super::reach::identify::{Scope, identify};
+use super::reach::{connect, exchange, proxy, resolve, route};
+use super::settle;
 use super::talk::{advertised, echo, hello, stun};
 use super::tls;
+use super::target::Url;
 use super::watch::Watch;
 use super::web::{http, limits, origin, upgrade};
 use crate::evidence::probed::{How, Saw, Speaks, Step};
@@ -36,6 +39,19 @@ struct Steps {
 }
 
 impl Steps {
+    /// On a thread of its own: reading of a process that hangs in the kernel may hang too.
+    async fn look_behind(&mut self, options: &Options, look: impl FnOnce() -> Step + Send + 'static) {
+        if let Ok(Ok(step)) = tokio::time::timeout(options.deadline, tokio::task::spawn_blocking(look)).await {
+            self.steps.push(step);
+        } else {
+            self.notes.push(Observation::NotObserved {
+                what: "what is behind the socket".to_owned(),
+                why: format!("the system did not answer within {} ms", options.deadline.as_millis()),
+                remedy: None,
+            });
+        }
+    }
+
     fn into_observations(mut self) -> Vec<Observation> {
         self.steps.sort_by_key(|step| step.began_us);
         self.steps.into_iter().map(Observation::Probed).chain(self.notes).collect()
@@ -64,6 +80,9 @@ async fn directly(options: &Options, watch: Watch, steps: &mut Steps) {
     if options.url.speak.datagrams() {
         let looks = addresses.iter().map(|address| datagrams(*address, options, watch));
         steps.steps.extend(join_all(looks).await);
+        if options.behind && !here.is_empty() {
+            steps.look_behind(options, move || behind::datagrams(&here, watch)).await;
+        }
         return;
     }
     let before = if here.is_empty() || !options.behind { behind::Before::default() } else { behind::before() };
@@ -82,18 +101,42 @@ async fn directly(options: &Options, watch: Watch, steps: &mut Steps) {
     }
     if options.behind && !here.is_empty() {
         let wrong = steps.steps.iter().any(|step| step.saw.failure().is_some());
-        let depth = if wrong { Depth::Deep } else { Depth::Shallow };
-        // on a thread of its own: reading of a process that hangs in the kernel may hang too
-        let looking = tokio::task::spawn_blocking(move || behind::behind(&here, before, depth, watch));
-        if let Ok(Ok(step)) = tokio::time::timeout(options.deadline, looking).await {
-            steps.steps.push(step);
-        } else {
-            steps.notes.push(Observation::NotObserved {
-                what: "what is behind the socket".to_owned(),
-                why: format!("the system did not tell within {} ms", options.deadline.as_millis()),
-                remedy: None,
-            });
+        let depth = if wrong || unknown(&steps.steps) { Depth::Deep } else { Depth::Shallow };
+        let own = here.clone();
+        steps.look_behind(options, move || behind::behind(&own, before, depth, watch)).await;
+        contradictions(steps, &here, options, (before, watch)).await;
+    }
+}
+
+/// Whether it was not found out what speaks there: then it matters who owns the socket, and what that process does.
+fn unknown(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(&step.saw, Saw::Identify(it) if !it.is_known()))
+}
+
+/// An attempt and the look at the port that contradict each other are settled by further attempts, before anything is said: the
+/// server may just have been starting.
+async fn contradictions(
+    steps: &mut Steps,
+    here: &[SocketAddr],
+    options: &Options,
+    (before, watch): (behind::Before, Watch),
+) {
+    for pause in settle::PAUSES {
+        let doubtful = settle::doubtful(&steps.steps);
+        if doubtful.is_empty() {
+            return;
         }
+        tokio::time::sleep(pause).await;
+        for address in doubtful {
+            let (again, stream) = connect::connect(address, watch).await;
+            settle::replace(&mut steps.steps, again);
+            if let Some(stream) = stream {
+                steps.steps.extend(Box::pin(above(Box::new(stream), address, options, watch)).await);
+            }
+        }
+        steps.steps.retain(|step| !matches!(step.saw, Saw::Behind(_)));
+        let own = here.to_vec();
+        steps.look_behind(options, move || behind::behind(&own, before, Depth::Deep, watch)).await;
     }
 }
 
@@ -117,28 +160,64 @@ async fn datagrams(address: SocketAddr, options: &Options, watch: Watch) -> Step
 
 /// Everything above TCP on one connection.
 async fn above(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
-    if options.url.speak != Speak::Any {
-        return Box::pin(as_asked(stream, address, options, watch)).await;
+    let with_words = options.send.is_some() || options.expect.is_some();
+    match options.url.speak {
+        Speak::Any => found_out(Some(stream), Scope::All, address, options, watch).await,
+        Speak::Tcp if !with_words && !options.sidetone => {
+            found_out(Some(stream), Scope::Bare, address, options, watch).await
+        }
+        Speak::Tls if !with_words && !options.sidetone => inside_tls(stream, address, options, watch).await,
+        _ => Box::pin(as_asked(stream, address, options, watch)).await,
     }
-    drop(stream);
-    let step = identify::identify(address, options, watch).await;
+}
+
+/// Finds out what speaks there, and then speaks that: what has a scheme of its own only where none was given.
+async fn found_out(
+    stream: Option<Connection>,
+    scope: Scope,
+    address: SocketAddr,
+    options: &Options,
+    watch: Watch,
+) -> Vec<Step> {
+    let step = identify(stream, scope, address, options, watch).await;
     let speaks = match &step.saw {
         Saw::Identify(identified) => identified.speaks,
         _ => Speaks::Unknown,
     };
-    let mut steps = vec![step];
-    let as_found = match speaks {
-        Speaks::Sidetone => Speak::Tcp,
-        Speaks::WebSocket => Speak::Ws,
-        Speaks::Http => Speak::Http,
-        Speaks::Tls => Speak::Tls,
-        Speaks::Greeting | Speaks::Silent | Speaks::Closes | Speaks::Unknown => return steps,
+    let any = options.url.speak == Speak::Any;
+    let as_found = match (speaks, scope) {
+        (Speaks::Sidetone, Scope::InTls) => Speak::Tls,
+        (Speaks::Sidetone, _) => Speak::Tcp,
+        (Speaks::WebSocket, Scope::All) => Speak::Ws,
+        (Speaks::Http, Scope::All) => Speak::Http,
+        (Speaks::WebSocket, Scope::InTls) if any => Speak::Wss,
+        (Speaks::Http, Scope::InTls) if any => Speak::Https,
+        (Speaks::Tls, Scope::All) => Speak::Tls,
+        _ => return vec![step],
     };
-    let options = Options { url: options.url.with(as_found), ..options.clone() };
-    if let Ok(stream) =
-        open::again(address, &Options { url: options.url.with(Speak::Tcp), ..options.clone() }, watch).await
-    {
-        steps.extend(Box::pin(speak(stream, address, &options, watch)).await);
+    let mut steps = vec![step];
+    let plain = Options { url: options.url.with(Speak::Tcp), ..options.clone() };
+    let Ok(stream) = open::again(address, &plain, watch).await else { return steps };
+    let url = options.url.with(as_found);
+    let ours = speaks == Speaks::Sidetone;
+    let as_found = Options { url, sidetone: options.sidetone || ours, ..options.clone() };
+    steps.extend(if speaks == Speaks::Tls {
+        let asked = Options { url: Url { speak: Speak::Any, ..as_found.url.clone() }, ..as_found };
+        Box::pin(inside_tls(stream, address, &asked, watch)).await
+    } else {
+        Box::pin(speak(stream, address, &as_found, watch)).await
+    });
+    steps
+}
+
+/// The handshake, and what speaks inside.
+async fn inside_tls(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
+    let tls = Options { url: options.url.with(Speak::Tls), ..options.clone() };
+    let (mut steps, stream) = secured(stream, address, &tls, watch).await;
+    if let Some(stream) = stream {
+        steps.extend(Box::pin(found_out(Some(stream), Scope::InTls, address, options, watch)).await);
+    } else if unlike_what_was_asked(&steps) && options.url.speak != Speak::Any {
+        steps.push(identify(None, Scope::All, address, options, watch).await);
     }
     steps
 }
@@ -149,7 +228,7 @@ async fn as_asked(stream: Connection, address: SocketAddr, options: &Options, wa
     let spoken = speak(stream, address, options, watch);
     let meanwhile = async {
         tokio::time::sleep(watch.deadline / 4).await;
-        identify::identify(address, options, watch.shorter()).await
+        identify(None, Scope::All, address, options, watch.shorter()).await
     };
     tokio::pin!(spoken, meanwhile);
     let mut early = None;
@@ -166,7 +245,7 @@ async fn as_asked(stream: Connection, address: SocketAddr, options: &Options, wa
             Some(step) => step,
             // it has begun: its end is near
             None if u128::from(waited) * 4 > watch.deadline.as_micros() => meanwhile.await,
-            None => identify::identify(address, options, watch).await,
+            None => identify(None, Scope::All, address, options, watch).await,
         });
     }
     steps
@@ -183,18 +262,28 @@ fn unlike_what_was_asked(steps: &[Step]) -> bool {
     })
 }
 
+/// The handshake, with what only more connections tell; the stream, where anything may be said on it.
+async fn secured(
+    stream: Connection,
+    address: SocketAddr,
+    options: &Options,
+    watch: Watch,
+) -> (Vec<Step>, Option<Connection>) {
+    let alpn = if options.url.speak == Speak::Tls { &[][..] } else { HTTP_1 };
+    let (step, stream) = tls::handshake(stream, address, options, alpn, watch).await;
+    let Saw::Tls(seen) = &step.saw else { return (vec![step], None) };
+    let go_on = open::may_go_on(seen, options);
+    let more = tls::second_looks(address, options, seen, watch).await;
+    (std::iter::once(step).chain(more).collect(), stream.filter(|_| go_on))
+}
+
 async fn speak(stream: Connection, address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut stream = stream;
     if options.url.speak.secure() {
-        let alpn = if options.url.speak == Speak::Tls { &[][..] } else { HTTP_1 };
-        let (step, secured) = tls::handshake(stream, address, options, alpn, watch).await;
-        let Saw::Tls(seen) = &step.saw else { return vec![step] };
-        let go_on = open::may_go_on(seen, options);
-        let more = tls::second_looks(address, options, seen, watch).await;
-        steps.push(step);
-        steps.extend(more);
-        match secured.filter(|_| go_on) {
+        let (handshake, secured) = secured(stream, address, options, watch).await;
+        steps.extend(handshake);
+        match secured {
             Some(secured) => stream = secured,
             None => return steps,
         }
@@ -209,9 +298,9 @@ async fn speak(stream: Connection, address: SocketAddr, options: &Options, watch
         }
         Speak::Ws | Speak::Wss => {
             let (asked, upgraded) = upgrade::upgrade(stream, address, options, watch).await;
+            let is_ours = options.sidetone || asked.iter().any(calls_itself_sidetone);
             steps.extend(asked);
             if let Some(socket) = upgraded {
-                let is_ours = socket.subprotocol.as_deref() == Some(sidetone::protocol::SUBPROTOCOL);
                 let (looked, greeted) = tokio::join!(socket.look(address, options, watch), async {
                     if is_ours { Some(again_hello(address, options, watch).await) } else { None }
                 });
@@ -224,6 +313,11 @@ async fn speak(stream: Connection, address: SocketAddr, options: &Options, watch
         Speak::Any | Speak::Udp | Speak::Stun | Speak::Turn => {}
     }
     steps
+}
+
+/// Whether the server's own header says that it is Sidetone.
+fn calls_itself_sidetone(step: &Step) -> bool {
+    matches!(&step.saw, Saw::Upgrade(upgrade) if upgrade.answer.is_sidetone())
 }
 
 async fn again_hello(address: SocketAddr, options: &Options, watch: Watch) -> Step {

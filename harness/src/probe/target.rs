@@ -2,7 +2,7 @@
 
 use crate::evidence::Speak;
 use sidetone::net::dial::TargetError;
-use sidetone::net::dial::target::{TCP_PORT, WEBSOCKET_PATH, WEBSOCKET_PORT};
+use sidetone::net::dial::target::TCP_PORT;
 use sidetone::net::dial::typed::{Typed, redacted};
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +11,8 @@ use std::str::FromStr;
 ///
 /// | typed | means |
 /// |---|---|
-/// | `ws:// wss:// http:// https://HOST[:PORT][/PATH]` | as in a browser; ports 7461, 443, 80, 443 unless given |
-/// | `tcp:// tls://HOST[:PORT]` | Sidetone's framed protocol, or words to send; port 7460 unless given |
+/// | `ws:// wss:// http:// https://HOST[:PORT][/PATH]` | as in a browser: ports 80 and 443, path `/` (RFC 6455, section 3) unless given |
+/// | `tcp:// tls://HOST[:PORT]` | transports: what speaks there, or words to send; port 7460 unless given |
 /// | `udp://HOST:PORT`, `stun:HOST[:PORT]`, `turn:HOST[:PORT]` | datagrams; 3478 unless given |
 /// | `HOST:PORT`, `:PORT` | what speaks there? `:PORT` is this machine |
 /// | `pid:N` | everything that a process listens on |
@@ -36,7 +36,7 @@ pub struct Url {
     pub host: String,
     /// Never 0.
     pub port: u16,
-    /// Path and query; empty where there is none (`tcp`, `udp`); `/ws` for a WebSocket without one.
+    /// Path and query; empty where there is none (`tcp`, `udp`); `/` for HTTP and WebSocket without one.
     pub path: String,
     /// `NAME:PASSWORD`: a secret, sent as HTTP Basic authentication.
     pub credentials: Option<String>,
@@ -62,7 +62,7 @@ pub enum Wrong {
     #[error("pid:{0}: give the number of a process, as in pid:4711")]
     Pid(String),
     /// Neither a scheme nor a port.
-    #[error("{0}: no port; write {0}:7461, https://{0} or ws://{0}")]
+    #[error("{0}: no port; write {0}:7461, https://{0} or wss://{0}")]
     NoPort(String),
     /// UDP has no usual port.
     #[error("{0}: udp needs a port, as in udp://example.org:3478")]
@@ -129,9 +129,8 @@ impl Url {
         let usual = match speak {
             Speak::Any => None,
             Speak::Tcp | Speak::Tls => Some(TCP_PORT),
-            Speak::Ws => Some(WEBSOCKET_PORT),
+            Speak::Ws | Speak::Http => Some(80),
             Speak::Wss | Speak::Https => Some(443),
-            Speak::Http => Some(80),
             Speak::Stun | Speak::Turn => Some(3478),
             Speak::Udp => return Self::datagrams(&shown, host, port, credentials),
         };
@@ -142,8 +141,7 @@ impl Url {
             return Err(TargetError::Path { target: shown, path: rest }.into());
         }
         let path = match speak {
-            Speak::Ws | Speak::Wss if bare => WEBSOCKET_PATH.to_owned(),
-            Speak::Http | Speak::Https if bare => "/".to_owned(),
+            Speak::Ws | Speak::Wss | Speak::Http | Speak::Https if bare => "/".to_owned(),
             _ if has_path && rest.starts_with('?') => format!("/{rest}"),
             Speak::Any if bare => String::new(),
             Speak::Any | Speak::Ws | Speak::Wss | Speak::Http | Speak::Https => rest,
@@ -171,8 +169,7 @@ impl Url {
     #[must_use]
     pub fn with(&self, speak: Speak) -> Self {
         let path = match (speak, self.path.as_str()) {
-            (Speak::Ws | Speak::Wss, "" | "/") => WEBSOCKET_PATH.to_owned(),
-            (Speak::Http | Speak::Https, "") => "/".to_owned(),
+            (Speak::Ws | Speak::Wss | Speak::Http | Speak::Https, "") => "/".to_owned(),
             (Speak::Tcp | Speak::Tls | Speak::Udp | Speak::Stun | Speak::Turn, _) => String::new(),
             (_, path) => path.to_owned(),
         };
@@ -215,8 +212,10 @@ mod tests {
     #[test]
     fn every_form_has_its_meaning() {
         for (typed, expected) in [
-            ("ws://example.org", "ws://example.org:7461/ws"),
-            ("ws://example.org:9/", "ws://example.org:9/ws"),
+            ("ws://example.org", "ws://example.org:80/"),
+            ("ws://example.org:9/", "ws://example.org:9/"),
+            ("ws://example.org:9?room=1", "ws://example.org:9/?room=1"),
+            ("wss://example.org", "wss://example.org:443/"),
             ("wss://example.org/chat?x#y", "wss://example.org:443/chat?x"),
             ("http://example.org", "http://example.org:80/"),
             ("https://me:pw@example.org/a", "https://example.org:443/a"),

@@ -44,6 +44,11 @@ impl Lap {
         self.began + self.watch.deadline
     }
 
+    /// So much time from now.
+    pub fn after(self, time: Duration) -> Instant {
+        self.began + self.began.elapsed() + time
+    }
+
     /// Microseconds so far.
     pub fn so_far_us(self) -> u64 {
         micros(self.began.elapsed())

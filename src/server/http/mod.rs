@@ -1,4 +1,4 @@
-//! The WebSocket port: HTTP with the page, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws`.
+//! The WebSocket port: HTTP with the page, `/healthz`, `/readyz`, `/metrics`, and the upgrade at `/ws` and `/`.
 //!
 //! * `page`: the browser client's files; `upgrade`: from a request to a WebSocket;
 //! * `origin`: which pages may open one.
@@ -25,8 +25,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Where a WebSocket is opened.
+/// Where a WebSocket is opened; an upgrade at `/` is taken too, so that one link serves pages and programs.
 pub(crate) const PATH: &str = "/ws";
+/// What the server calls itself.
+const SERVER: &str = concat!("sidetone/", env!("CARGO_PKG_VERSION"));
 /// How long a request's head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -107,6 +109,7 @@ fn answer(hub: &Arc<Hub>, place: &Mutex<Option<Registration>>, ends: Ends, reque
             "/readyz" => readiness(hub),
             "/metrics" => typed("application/openmetrics-text; version=1.0.0; charset=utf-8", hub.metrics.text()),
             PATH => upgrade::answer(hub, place, ends, request),
+            "/" if upgrade::is_asked(&request) => upgrade::answer(hub, place, ends, request),
             _ => hub.page.answer(&path, request.headers()),
         }
     };
@@ -127,7 +130,7 @@ fn typed(content_type: &'static str, body: impl Into<String>) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert(header::SERVER, HeaderValue::from_static(concat!("sidetone/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
     answer
 }
 

@@ -1,7 +1,7 @@
 //! From a request to a WebSocket (RFC 6455, section 4.2).
 
 use super::origin::Refused;
-use super::{Answer, Ends, elements, text};
+use super::{Answer, Ends, SERVER, elements, text};
 use crate::event::{Event, Transport};
 use crate::net::transport::{self, Stream};
 use crate::protocol::SUBPROTOCOL;
@@ -21,6 +21,14 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// Most characters of a header that are told in an event.
 const MOST_TOLD: usize = 200;
 
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_asked(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket")
+}
+
 /// A request that is no upgrade is told so first; only a real one is asked where it comes from.
 pub(super) fn answer(
     hub: &Arc<Hub>,
@@ -28,10 +36,8 @@ pub(super) fn answer(
     ends: Ends,
     mut request: Request<Incoming>,
 ) -> Answer {
+    let asks = is_asked(&request);
     let headers = request.headers();
-    let asks = request.method() == Method::GET
-        && has_token(headers, header::CONNECTION, "upgrade")
-        && has_token(headers, header::UPGRADE, "websocket");
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|v| v.as_bytes() == b"13");
     if !asks || !version {
         let mut answer = text(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (RFC 6455, version 13)\n");
@@ -71,6 +77,7 @@ fn switching(key: &str, ours: bool) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
     if let Ok(key) = HeaderValue::from_str(key) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     }

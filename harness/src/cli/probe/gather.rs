@@ -52,6 +52,7 @@ impl super::Probe {
                 if !resolve.is_empty() {
                     options.resolve = options.resolve.iter().cloned().chain(resolve).collect();
                     options.by_mdns = true;
+                    options.sidetone = true;
                 }
                 all.extend(self.variants(&name, options).map_err(Stop::Usage)?);
             }
@@ -155,6 +156,7 @@ impl super::Probe {
             certificate: self.client_cert.as_deref().map(files::certificate).transpose()?,
         };
         let proxies = proxies_of_environment();
+        let subprotocols = read_subprotocols(&self.subprotocols)?;
         Ok(Options {
             deadline: self.timeout,
             only: match (self.ipv4, self.ipv6) {
@@ -165,7 +167,9 @@ impl super::Probe {
             resolve: self.resolve.iter().map(|text| read_resolve(text)).collect::<Result<Vec<_>, _>>()?.into(),
             headers: headers.into(),
             origin: self.origin.clone(),
-            subprotocols: self.subprotocols.clone().into(),
+            sidetone: self.sidetone || subprotocols.iter().any(|name| name == sidetone::protocol::SUBPROTOCOL),
+            no_subprotocol: !self.subprotocols.is_empty() && subprotocols.is_empty(),
+            subprotocols: subprotocols.into(),
             tls: Arc::new(tls),
             proxy: self.proxy.as_deref().map(|text| read_proxy(text, &proxies)).transpose()?,
             proxies_of_environment: proxies.iter().map(|(name, value)| format!("{name}={}", hidden(value))).collect(),
@@ -225,13 +229,31 @@ fn read_headers(text: &str) -> Result<Vec<(String, String)>, String> {
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let (name, value) = line.split_once(':').ok_or("-H: NAME:VALUE is needed, or @FILE with one a line")?;
         let (name, value) = (name.trim(), value.trim());
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(token) || value.chars().any(|c| c.is_control() && c != '\t') {
+        if name.is_empty() || !name.chars().all(in_token) || value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(format!("-H: {name:?} is no name of a header, or its value has control characters"));
         }
         headers.push((name.to_owned(), value.to_owned()));
     }
     Ok(headers)
+}
+
+/// Names of subprotocols; `none` or an empty one alone: no name at all.
+fn read_subprotocols(given: &[String]) -> Result<Vec<String>, String> {
+    let is_none = |name: &&String| name.is_empty() || *name == "none";
+    let names: Vec<String> = given.iter().filter(|name| !is_none(name)).cloned().collect();
+    if !names.is_empty() && names.len() < given.len() {
+        return Err(format!("--subprotocol none: it excludes {}", names.join(", ")));
+    }
+    // RFC 6455, section 4.1: a token, as names of headers are
+    match names.iter().find(|name| !name.chars().all(in_token)) {
+        Some(name) => Err(format!("--subprotocol {name:?}: not a valid name; repeat the option for several names")),
+        None => Ok(names),
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn in_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
 /// `HOST:ADDRESS` or `HOST:PORT:ADDRESS`, IPv6 with or without brackets.
@@ -328,6 +350,17 @@ mod tests {
         assert_eq!(read_words("a\\r\\n\\x00\\\\").unwrap(), b"a\r\n\0\\");
         for wrong in ["\\", "\\q", "\\x0", "\\xzz"] {
             assert!(read_words(wrong).unwrap_err().contains("--send"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn subprotocols_or_none() {
+        let read = |given: &[&str]| read_subprotocols(&given.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(read(&[]).unwrap(), [] as [&str; 0]);
+        assert_eq!((read(&["none"]).unwrap(), read(&[""]).unwrap()), (vec![], vec![]));
+        assert_eq!(read(&["mqtt", "v12.stomp"]).unwrap(), ["mqtt", "v12.stomp"]);
+        for wrong in [&["none", "mqtt"][..], &["a b"], &["a,b"]] {
+            assert!(read(wrong).unwrap_err().starts_with("--subprotocol"), "{wrong:?}");
         }
     }
 

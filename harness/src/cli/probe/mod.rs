@@ -73,9 +73,12 @@ pub(super) struct Probe {
     /// `Origin` of the upgrade, as a browser would send it.
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// WebSocket subprotocol to offer; may be repeated [default: Sidetone's].
-    #[arg(long = "subprotocol", value_name = "NAME")]
+    /// WebSocket subprotocol to offer, or `none`; may be repeated [default: none].
+    #[arg(long = "subprotocol", value_name = "NAME|none")]
     subprotocols: Vec<String>,
+    /// The target is a Sidetone server: anything else that answers there is a failure.
+    #[arg(long)]
+    sidetone: bool,
     /// Certificates (PEM) of authorities to trust, instead of the system's.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use crate::diagnosis::summary::and;
 use crate::evidence::probed::{Saw, Speaks};
-use crate::evidence::{Check, Evidence, NotChecked, Observation, ProbePlan, Status};
+use crate::evidence::{Check, Evidence, NotChecked, Observation, ProbePlan, Speak, Status};
 use std::net::SocketAddr;
 
 /// Everything answers: what, where, how fast.
@@ -19,7 +19,7 @@ pub(in crate::diagnosis) fn healthy(evidence: &Evidence, plan: &ProbePlan, check
         match &step.saw {
             Saw::Tls(it) => it.version.iter().for_each(|version| add(version.clone())),
             Saw::Http(it) => it.status.iter().for_each(|status| add(format!("HTTP {status}"))),
-            Saw::Upgrade(it) if it.failure.is_none() => add("a WebSocket".to_owned()),
+            Saw::Upgrade(it) if it.failure.is_none() && !it.elsewhere => add("a WebSocket".to_owned()),
             Saw::Hello(it) if it.answered => add(match &it.agent {
                 Some(agent) => format!("Sidetone ({})", agent.first_line(40)),
                 None => "Sidetone".to_owned(),
@@ -27,9 +27,26 @@ pub(in crate::diagnosis) fn healthy(evidence: &Evidence, plan: &ProbePlan, check
             Saw::Echo(it) if it.failure.is_none() => add("sound through the echo room".to_owned()),
             Saw::Identify(it) if it.speaks == Speaks::Greeting => {
                 let greeting = it.greeting.as_ref();
-                let name = greeting.and_then(|g| g.protocol.clone()).unwrap_or_else(|| "a greeting".to_owned());
+                let name = greeting.and_then(|g| g.protocol.clone());
                 let words = greeting.map(|g| g.begins.first_line(60)).unwrap_or_default();
-                add(format!("{name} ({words})"));
+                add(match name {
+                    // bytes that are no text tell people nothing beside the name
+                    Some(name) if words.starts_with("\\x") => name,
+                    name => format!("{} ({words})", name.as_deref().unwrap_or("a greeting")),
+                });
+            }
+            Saw::Identify(it) if it.speaks == Speaks::Unknown => add(match it.answers_like.as_deref() {
+                Some("PROXY protocol") => "a listener that expects the PROXY protocol".to_owned(),
+                Some(like) => like.to_owned(),
+                None => "answers in a protocol that this probe does not know".to_owned(),
+            }),
+            Saw::Identify(it) if plan.speak == Speak::Tcp => match it.speaks {
+                Speaks::Http | Speaks::WebSocket => add("HTTP".to_owned()),
+                Speaks::Tls => add("TLS".to_owned()),
+                _ => {}
+            },
+            Saw::Identify(it) if plan.speak == Speak::Tls && matches!(it.speaks, Speaks::Http | Speaks::WebSocket) => {
+                add("HTTP".to_owned());
             }
             Saw::Stun(it) => it.mapped.iter().for_each(|mapped| add(format!("STUN, which sees us as {mapped}"))),
             Saw::Exchange(it) => add(format!("{} bytes in answer", it.received)),
@@ -62,6 +79,18 @@ fn answering(evidence: &Evidence) -> Vec<String> {
         }
     }
     found.iter().map(ToString::to_string).collect()
+}
+
+/// Whether an address of the target is this machine's; `None`: there is no address, or it is not known.
+fn whose(evidence: &Evidence) -> Option<bool> {
+    let all = evidence.observations().filter_map(|(_, seen)| match seen {
+        Observation::Probed(step) => match &step.saw {
+            Saw::Route(route) => route.this_machine,
+            _ => None,
+        },
+        _ => None,
+    });
+    all.reduce(|one, other| one || other)
 }
 
 /// Whether every address completed a connection.
@@ -115,8 +144,12 @@ pub(in crate::diagnosis) fn not_checked(evidence: &Evidence, plan: &ProbePlan) -
             );
         }
         None => {
-            let why = "the target is not this machine, or has no address".to_owned();
-            add("what is behind the socket", why, Some("run the probe on the server's machine"));
+            let (why, remedy) = match whose(evidence) {
+                Some(true) => ("this machine did not say in time", None),
+                Some(false) => ("the target is another machine", Some("run the probe on the server's machine")),
+                None => ("the target has no address", None),
+            };
+            add("what is behind the socket", why.to_owned(), remedy);
         }
     }
     for (_, seen) in evidence.observations() {

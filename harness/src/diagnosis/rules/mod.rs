@@ -46,10 +46,10 @@ const AFTER: &[&[Rule]] = &[
 
 /// Applies every rule; marks the checks that are explained.
 pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Ranked = Vec::new();
     if view.evidence.plan.probe.is_some() {
         one_each(view, checks, probe::FAMILIES, &mut findings);
-        return findings;
+        return by_rank(findings);
     }
     one_each(view, checks, BEFORE, &mut findings);
     let open: Vec<Check> = unexplained(checks);
@@ -57,10 +57,19 @@ pub fn find(view: &mut View<'_>, checks: &mut [Check]) -> Vec<Finding> {
         mark(checks, found, &mut findings);
     }
     one_each(view, checks, AFTER, &mut findings);
-    findings
+    by_rank(findings)
 }
 
-fn one_each(view: &mut View<'_>, checks: &mut [Check], families: &[&[Rule]], findings: &mut Vec<Finding>) {
+/// Findings with the worst status of the checks that each explains.
+type Ranked = Vec<(Status, Finding)>;
+
+/// What explains a failure comes before what explains a warning; within one status the order of the rules stays.
+fn by_rank(mut findings: Ranked) -> Vec<Finding> {
+    findings.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
+    findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+fn one_each(view: &mut View<'_>, checks: &mut [Check], families: &[&[Rule]], findings: &mut Ranked) {
     for rule in families.iter().flat_map(|family| family.iter()) {
         if let Some(found) = rule(view, &unexplained(checks)) {
             mark(checks, found, findings);
@@ -72,12 +81,14 @@ fn unexplained(checks: &[Check]) -> Vec<Check> {
     checks.iter().filter(|c| c.caused_by.is_none()).cloned().collect()
 }
 
-fn mark(checks: &mut [Check], (finding, explained): Found, findings: &mut Vec<Finding>) {
+fn mark(checks: &mut [Check], (finding, explained): Found, findings: &mut Ranked) {
+    let mut worst = Status::Pass;
     let open = |c: &&mut Check| c.caused_by.is_none() && !matches!(c.status, Status::Pass | Status::Skip);
     for check in checks.iter_mut().filter(open).filter(|c| explained.contains(&c.id)) {
         check.caused_by = Some(finding.cause.clone());
+        worst = worst.max(check.status);
     }
-    findings.push(finding);
+    findings.push((worst, finding));
 }
 
 fn failed<'c>(checks: &'c [Check], prefix: &str) -> Vec<&'c Check> {

@@ -9,6 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Behind {
     /// Which port.
     pub port: u16,
+    /// Whether it is one for datagrams (UDP): sockets that are open there count as listeners.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub datagrams: bool,
     /// Listening sockets whose address covers the target, or the port on other addresses.
     pub listeners: Vec<Listening>,
     /// Other sockets with that local port: connections, `TIME_WAIT`. Kept: 20 at most.

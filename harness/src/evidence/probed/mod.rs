@@ -18,7 +18,7 @@ pub mod web;
 
 pub use behind::{Behind, Filters, Firewall, Holding, Listening, Owner, Unseen};
 pub use reach::{
-    Connected, Exchange, FamilyAnswer, Greeting, Identified, LookupError, NameSource, Proxied, Resolved, Route, Speaks,
+    Asked, Connected, Exchange, FamilyAnswer, Greeting, Identified, LookupError, NameSource, Proxied, Resolved, Route, Speaks,
 };
 pub use talk::{Advertised, Answers, EchoHeard, Hello, Stun, Turn, Unfinished};
 pub use tls::{Alert, Certificate, OldPeer, Tls, Trust, TrustProblem};

@@ -98,8 +98,18 @@ pub struct Connected {
     pub chosen: bool,
     /// Own address of the connection.
     pub local: Option<SocketAddr>,
+    /// Attempts that were made; more than one, where an attempt and what the kernel said of the port contradicted each other.
+    #[serde(default = "once")]
+    pub attempts: u32,
+    /// What the first attempt came to, where there were more, and how long before this one it was made, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<(Failure, u64)>,
     /// What happened instead.
     pub failure: Option<Failure>,
+}
+
+const fn once() -> u32 {
+    1
 }
 
 /// A proxy that was asked to connect (`CONNECT`, RFC 9110).
@@ -134,12 +144,45 @@ pub struct Identified {
     pub to_tls: Excerpt,
     /// What it does without an answer: `closes`, `resets`, `waits`.
     pub otherwise: String,
-    /// What answers like that, where it is no protocol of the probe's: `Redis`, `HTTP/2`, ...; `None`: not known.
+    /// What answers like that, to these words or to a question of its own: `Redis`, `MQTT`, ...; `None`: not known.
     #[serde(default)]
     pub answers_like: Option<String>,
+    /// How it ended the first connection before anything was said on it: `closes`, `resets`; `None`: it did not.
+    #[serde(default)]
+    pub unasked_end: Option<String>,
+    /// Everything that was asked, each on a connection of its own.
+    #[serde(default)]
+    pub asked: Vec<Asked>,
+    /// Connections that were opened for it; 0: older evidence, which does not say.
+    #[serde(default)]
+    pub connections: u32,
     /// Why it could not be asked: no further connection was completed.
     #[serde(default)]
     pub failure: Option<Failure>,
+}
+
+impl Identified {
+    /// Whether it is known what speaks.
+    pub const fn is_known(&self) -> bool {
+        match self.speaks {
+            Speaks::Sidetone | Speaks::WebSocket | Speaks::Http | Speaks::Tls | Speaks::Greeting => true,
+            Speaks::Unknown => self.answers_like.is_some(),
+            Speaks::Silent | Speaks::Closes => false,
+        }
+    }
+}
+
+/// One question and how it was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The protocol, or what was said.
+    pub what: String,
+    /// How the answer begins.
+    pub answer: Excerpt,
+    /// `answers`, `closes`, `resets`, `waits`, `no connection`.
+    pub ended: String,
+    /// Until the first byte or the end, in microseconds; 0: neither came.
+    pub took_us: u64,
 }
 
 /// What speaks.
@@ -156,7 +199,7 @@ pub enum Speaks {
     Tls,
     /// It greets first.
     Greeting,
-    /// It accepts and says nothing, whatever it is asked.
+    /// It accepts and says nothing.
     #[default]
     Silent,
     /// It accepts and closes.

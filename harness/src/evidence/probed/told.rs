@@ -1,6 +1,6 @@
 //! A step in a line for people.
 
-use super::{Behind, Http, Saw, Step, Tls, Upgrade};
+use super::{Asked, Behind, Http, Identified, Saw, Speaks, Step, Tls, Upgrade};
 use std::fmt;
 
 /// Most characters of a peer's words in a line.
@@ -40,10 +40,7 @@ fn seen(saw: &Saw) -> String {
             None => String::new(),
         },
         Saw::Proxy(it) => it.status.map(|status| format!("{} answers {status}", it.proxy)).unwrap_or_default(),
-        Saw::Identify(it) => match &it.greeting {
-            Some(greeting) => format!("{:?}, {:?}", it.speaks, greeting.begins.first_line(WORDS)),
-            None => format!("{:?}", it.speaks),
-        },
+        Saw::Identify(it) => identified(it),
         Saw::Tls(it) => tls(it),
         Saw::Http(it) => http(it),
         Saw::Upgrade(it) => upgrade(it),
@@ -72,6 +69,33 @@ fn seen(saw: &Saw) -> String {
         Saw::Behind(it) => behind(it),
         Saw::Later => String::new(),
     }
+}
+
+fn identified(it: &Identified) -> String {
+    let speaks = match it.speaks {
+        Speaks::Sidetone => "speaks Sidetone".to_owned(),
+        Speaks::WebSocket => "speaks HTTP and opens a WebSocket".to_owned(),
+        Speaks::Http => "speaks HTTP".to_owned(),
+        Speaks::Tls => "speaks TLS".to_owned(),
+        Speaks::Greeting => {
+            let greeting = it.greeting.as_ref();
+            let name = greeting.and_then(|g| g.protocol.as_deref()).unwrap_or("an unknown protocol");
+            format!("speaks {name}, {:?}", greeting.map(|g| g.begins.first_line(WORDS)).unwrap_or_default())
+        }
+        Speaks::Silent => "accepts and answers nothing".to_owned(),
+        Speaks::Closes => format!("accepts and {}", it.otherwise),
+        Speaks::Unknown => match &it.answers_like {
+            Some(like) => format!("speaks {like}"),
+            None => "answers in a protocol that is not known".to_owned(),
+        },
+    };
+    let asked = |one: &Asked| match one.answer.first_line(WORDS) {
+        line if line.is_empty() => format!("{}: {}", one.what, one.ended),
+        line => format!("{}: {line:?}", one.what),
+    };
+    let asked: Vec<_> = it.asked.iter().map(asked).collect();
+    let asked = if asked.is_empty() { String::new() } else { format!("; asked on {} connections: ", it.connections) + &asked.join(", ") };
+    format!("{speaks}{asked}")
 }
 
 fn tls(it: &Tls) -> String {

@@ -48,6 +48,11 @@ pub struct Http {
 }
 
 impl Http {
+    /// Whether its `Server` header says that it is Sidetone.
+    pub fn is_sidetone(&self) -> bool {
+        self.header("server").is_some_and(|name| name.to_ascii_lowercase().starts_with("sidetone"))
+    }
+
     /// The value of a header, by its name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -74,8 +79,18 @@ pub struct Upgrade {
     /// Whether it is the second try, without a subprotocol.
     #[serde(default)]
     pub second_try: bool,
+    /// Whether a usual path was tried instead of the one that was asked for, which has no WebSocket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// No answer, no 101, or one that breaks the rules.
     pub failure: Option<Failure>,
+}
+
+impl Upgrade {
+    /// Whether it is what the user asked for, and not a further look at it.
+    pub const fn is_first(&self) -> bool {
+        !self.second_try && !self.elsewhere
+    }
 }
 
 /// What the answer to an upgrade can break.

@@ -29,3 +29,13 @@ pub(super) fn listens(pid: u32) -> Result<Vec<SocketAddr>, String> {
 pub(super) fn open(_udp: bool) -> Result<(Vec<Open>, u64), String> {
     Err("sockets with their owners can be seen on Linux only; lsof -nP -iTCP -sTCP:LISTEN tells more".to_owned())
 }
+
+/// Not available here.
+pub(super) fn programs(_: SocketAddr) -> Vec<String> {
+    Vec::new()
+}
+
+/// Not available here.
+pub(super) fn datagrams(addresses: &[SocketAddr]) -> Behind {
+    look(addresses, Before::default(), Depth::Shallow)
+}

@@ -22,8 +22,8 @@ pub(super) fn before() -> Before {
     Before { overflows: kernel::overflows() }
 }
 
-fn unseen(what: impl Into<String>, why: impl Into<String>, remedy: &str) -> Unseen {
-    Unseen { what: what.into(), why: why.into(), remedy: Some(remedy.to_owned()) }
+fn unseen(what: impl Into<String>, why: impl Into<String>, remedy: impl Into<String>) -> Unseen {
+    Unseen { what: what.into(), why: why.into(), remedy: Some(remedy.into()) }
 }
 
 /// See [`super::behind`].
@@ -42,10 +42,7 @@ pub(super) fn look(addresses: &[SocketAddr], before: Before, depth: Depth) -> Be
         sort(row, addresses, depth, &scan, &mut seen);
     }
     seen.elsewhere = elsewhere.into_iter().map(|(namespace, row)| foreign(namespace, &row, addresses, &scan)).collect();
-    if seen.listeners.iter().any(|one| one.owners.is_empty()) && scan.hidden > 0 {
-        let why = format!("the descriptors of {} processes of other users may not be seen", scan.hidden);
-        seen.unseen.push(unseen("whose the listener is", why, "run the probe as root, or as that user"));
-    }
+    hidden(&scan, &mut seen);
     seen.overflows = kernel::overflows();
     seen.overflows_rose = before.overflows.zip(seen.overflows).map(|(was, is)| {
         let rose = |was: u64, is: u64| is.saturating_sub(was);
@@ -57,21 +54,58 @@ pub(super) fn look(addresses: &[SocketAddr], before: Before, depth: Depth) -> Be
     seen
 }
 
+/// See [`super::datagrams`].
+pub(super) fn datagrams(addresses: &[SocketAddr]) -> Behind {
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    let mut seen = Behind { port, datagrams: true, ..Behind::default() };
+    let rows = diag::sockets(Protocol::Udp, diag::UNCONNECTED, port).unwrap_or_else(|why| {
+        seen.unseen.push(unseen("the sockets of this machine", why, "allow netlink (NETLINK_SOCK_DIAG) in this sandbox"));
+        Vec::new()
+    });
+    let scan = owners::scan(&rows.iter().map(|row| row.inode).collect(), true);
+    seen.listeners = rows.iter().map(|row| listening(row, addresses, &scan, Depth::Deep)).collect();
+    hidden(&scan, &mut seen);
+    seen
+}
+
+/// A socket that takes what comes from others.
+fn listening(row: &Row, addresses: &[SocketAddr], scan: &Scan, depth: Depth) -> Listening {
+    let pids = scan.pids.get(&row.inode).cloned().unwrap_or_default();
+    Listening {
+        address: row.local,
+        covers: addresses.iter().any(|target| Listening::takes(row.local, row.v6only, *target)),
+        v6only: row.v6only.filter(|_| row.local.is_ipv6()),
+        waiting: Some(row.waiting.into()).filter(|_| row.state == LISTENS),
+        // 0 is what /proc leaves open
+        backlog: (row.most > 0).then_some(row.most.into()),
+        user_id: Some(row.uid),
+        namespace: None,
+        owners: pids.iter().map(|pid| owners::owner(*pid, depth == Depth::Deep)).collect(),
+    }
+}
+
+/// Owners that may not be seen.
+fn hidden(scan: &Scan, seen: &mut Behind) {
+    if seen.listeners.iter().any(|one| one.owners.is_empty()) && scan.hidden > 0 {
+        let why = format!("the descriptors of {} processes of other users may not be seen", scan.hidden);
+        seen.unseen.push(unseen("whose the listener is", why, more_rights("as root, or as that user")));
+    }
+}
+
+/// How one would see more. Root has tried already.
+fn more_rights(who: &str) -> String {
+    if nix::unistd::geteuid().is_root() {
+        "run the probe outside of this container, or with CAP_SYS_PTRACE".to_owned()
+    } else {
+        format!("run the probe {who}")
+    }
+}
+
 /// One socket of the port.
 fn sort(row: &Row, addresses: &[SocketAddr], depth: Depth, scan: &Scan, seen: &mut Behind) {
     let pids = scan.pids.get(&row.inode).cloned().unwrap_or_default();
     if row.state == LISTENS {
-        seen.listeners.push(Listening {
-            address: row.local,
-            covers: addresses.iter().any(|target| Listening::takes(row.local, row.v6only, *target)),
-            v6only: row.v6only.filter(|_| row.local.is_ipv6()),
-            waiting: Some(row.waiting.into()),
-            // 0 is what /proc leaves open
-            backlog: (row.most > 0).then_some(row.most.into()),
-            user_id: Some(row.uid),
-            namespace: None,
-            owners: pids.iter().map(|pid| owners::owner(*pid, depth == Depth::Deep)).collect(),
-        });
+        seen.listeners.push(listening(row, addresses, scan, depth));
     } else if row.remote.port() == 0 && row.inode != 0 && row.state == 7 {
         let holding = |pid: &u32| Holding { pid: *pid, command: resources::command_line(*pid), inode: row.inode };
         seen.bound_only.extend(pids.iter().map(holding));
@@ -80,7 +114,7 @@ fn sort(row: &Row, addresses: &[SocketAddr], depth: Depth, scan: &Scan, seen: &m
             seen.unseen.push(unseen(
                 "which process has bound the port without listening",
                 why,
-                "run the probe as root",
+                more_rights("as root"),
             ));
         }
     } else {
@@ -132,7 +166,7 @@ fn in_other_namespaces(port: u16, seen: &mut Behind) -> Vec<(String, SocketRow)>
     let (found, hidden) = namespaces::listeners(port);
     if hidden > 0 {
         let why = format!("the network namespaces of {hidden} processes may not be seen");
-        seen.unseen.push(unseen("listeners in other network namespaces (containers)", why, "run the probe as root"));
+        seen.unseen.push(unseen("listeners in other network namespaces (containers)", why, more_rights("as root")));
     }
     found
 }
@@ -197,13 +231,26 @@ pub(super) fn open(udp: bool) -> Result<(Vec<Open>, u64), String> {
     Ok((all, scan.hidden))
 }
 
+/// See [`super::programs`].
+pub(super) fn programs(address: SocketAddr) -> Vec<String> {
+    let rows = diag::sockets(Protocol::Tcp, diag::LISTEN, address.port()).unwrap_or_default();
+    let here = rows.iter().filter(|row| Listening::takes(row.local, row.v6only, address));
+    let scan = owners::scan(&here.map(|row| row.inode).collect(), false);
+    let commands = scan.pids.values().flatten().filter_map(|pid| resources::command_line(*pid));
+    let names = |command: String| {
+        let words = command.split_whitespace().take(2).map(|word| word.trim_end_matches(':').to_owned());
+        words.map(|word| word.rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    commands.flat_map(names).filter(|name| !name.is_empty() && !name.starts_with('-')).collect()
+}
+
 /// See [`super::listens`].
 pub(super) fn listens(pid: u32) -> Result<Vec<SocketAddr>, String> {
     let inodes = proc::sockets_of(pid).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             format!("pid {pid}: there is no process with that id")
         } else if error.kind() == io::ErrorKind::PermissionDenied {
-            format!("pid {pid}: it is another user's, and its descriptors may not be seen: run the probe as root")
+            format!("pid {pid}: it is another user's, and its descriptors may not be seen: {}", more_rights("as root"))
         } else {
             format!("pid {pid}: cannot read its descriptors: {error}")
         }

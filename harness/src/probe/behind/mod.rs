@@ -53,6 +53,12 @@ pub fn behind(addresses: &[SocketAddr], before: Before, depth: Depth, watch: Wat
     lap.end(addresses.first().copied(), Saw::Behind(seen))
 }
 
+/// The same of datagram sockets: who has the port.
+pub fn datagrams(addresses: &[SocketAddr], watch: Watch) -> Step {
+    let lap = watch.begin();
+    lap.end(addresses.first().copied(), Saw::Behind(system::datagrams(addresses)))
+}
+
 /// A socket that waits for others, with its owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
@@ -79,6 +85,12 @@ pub struct Open {
 /// Why the table cannot be read.
 pub fn open(udp: bool) -> Result<(Vec<Open>, u64), String> {
     system::open(udp)
+}
+
+/// File names of the programs that listen on the port of an address, as far as they may be seen, with the scripts that
+/// interpreters run.
+pub fn programs(address: SocketAddr) -> Vec<String> {
+    system::programs(address)
 }
 
 /// Where a process listens (TCP), in its own network namespace as far as that is ours.

@@ -59,7 +59,7 @@ pub async fn connect(address: SocketAddr, watch: Watch) -> (Step, Option<TcpStre
     };
     let local = stream.as_ref().and_then(|stream| stream.local_addr().ok());
     let chosen = stream.is_some();
-    (lap.end(address, Saw::Connect(Connected { order: 1, chosen, local, failure, ..Connected::default() })), stream)
+    (lap.end(address, Saw::Connect(Connected { order: 1, chosen, local, attempts: 1, failure, ..Connected::default() })), stream)
 }
 
 /// For want of a port of our own it says how many are taken: that is no fault of the way.

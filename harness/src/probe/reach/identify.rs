@@ -1,151 +1,276 @@
-//! What speaks at a port?
+//! What speaks at a port? Listens first, then asks: at most six connections, each ended in order.
 
-use super::greeting;
+use super::converse::{End, Heard, Reply, Talk, converse};
+use super::{greeting, protocols};
 use crate::evidence::Speak;
-use crate::evidence::probed::{Excerpt, Failure, Greeting, How, Identified, Saw, Speaks, Step};
-use crate::probe::failure;
+use crate::evidence::probed::{Excerpt, Greeting, Identified, Saw, Speaks, Step};
+use crate::probe::behind;
 use crate::probe::open::{self, Connection};
 use crate::probe::options::Options;
 use crate::probe::watch::{Lap, Watch};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use sidetone::net::dial::target::WEBSOCKET_PATH;
+use crate::probe::web::request::Request;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use protocols::{Asking, Hints, Protocol};
 use sidetone::protocol::{AudioParameters, Hello, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a greeting is waited for, at most.
-const GREETING: Duration = Duration::from_millis(250);
-/// How long answers are waited for, at most.
-const ANSWERS: Duration = Duration::from_secs(1);
+/// Names of the questions that have a scheme of the probe's own.
+const HELLO: &str = "a Sidetone hello";
+const HTTP: &str = "HTTP";
+const TLS: &str = "TLS";
 /// How long the other answers are waited for when one has come.
 const GRACE: Duration = Duration::from_millis(150);
-/// Most bytes of an answer.
-const MOST: usize = 1_024;
+/// How long all connections may take to end in order.
+const LEAVE: Duration = Duration::from_millis(250);
+/// How long this machine is asked who owns the socket.
+const OWNERS: Duration = Duration::from_millis(300);
 
-/// How a peer took what it was told.
-#[derive(Debug, Default)]
-struct Reply {
-    /// Its first bytes.
-    bytes: Vec<u8>,
-    /// How it ended without any.
-    end: End,
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// `tcp://`: neither HTTP nor TLS, which have schemes of their own; who answers in them is known all the same.
+    Bare,
+    /// Inside TLS: no TLS.
+    InTls,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum End {
-    #[default]
-    Waits,
-    Closes,
-    Resets,
+/// Parts of a deadline: a greeting is waited for until the first, then the answers to what is asked after it until the next.
+#[derive(Clone, Copy)]
+struct Until {
+    greeting: Instant,
+    named: Instant,
+    http: Instant,
+    binary: Instant,
+    last: Instant,
 }
 
-/// Listens for a greeting, then asks in each protocol, on connections of its own.
-pub async fn identify(address: SocketAddr, options: &Options, watch: Watch) -> Step {
+impl Until {
+    fn of(lap: Lap, watch: Watch) -> Self {
+        let begin = lap.until() - watch.deadline;
+        let part = |most_ms, twentieths| begin + Duration::from_millis(most_ms).min(watch.deadline * twentieths / 20);
+        Self {
+            greeting: part(250, 3),
+            named: part(550, 6),
+            http: part(950, 9),
+            binary: part(1_500, 13),
+            last: part(2_250, 17),
+        }
+    }
+}
+
+/// Listens for a greeting on `first`, or a connection of its own, then asks in each protocol on further ones.
+pub async fn identify(
+    first: Option<Connection>,
+    scope: Scope,
+    address: SocketAddr,
+    options: &Options,
+    watch: Watch,
+) -> Step {
     let lap = watch.begin();
-    let words = [hello(), http_request(options), tls_hello(options)];
-    let options = Options { url: options.url.with(Speak::Tcp), ..options.clone() };
-    let saw = match open::again(address, &options, watch).await {
-        Err(failure) => Identified { failure: Some(failure), ..Identified::default() },
+    let speak = if scope == Scope::InTls { Speak::Tls } else { Speak::Tcp };
+    let as_asked = options;
+    let options = Arc::new(Options { url: options.url.with(speak), ..options.clone() });
+    let first = match first {
+        Some(first) => Ok(first),
+        None => open::again(address, &options, watch).await,
+    };
+    let saw = match first {
+        Err(failure) => Identified { failure: Some(failure), connections: 1, ..Identified::default() },
         Ok(stream) => {
-            let connected_us = lap.so_far_us();
-            let first = reply(stream, &[], by(lap, watch, GREETING)).await;
-            let after_us = lap.so_far_us() - connected_us;
-            let listened_ms = after_us / 1_000;
-            if first.bytes.is_empty() {
-                let asked = Box::pin(ask(address, &options, words, watch, lap)).await;
-                Identified { listened_ms, ..conclude(&first, asked) }
-            } else {
-                let protocol = greeting::greets(&first.bytes).map(str::to_owned);
-                let greeting = Greeting { begins: Excerpt::of(&first.bytes), protocol, after_us };
-                Identified { speaks: Speaks::Greeting, greeting: Some(greeting), listened_ms, ..Identified::default() }
-            }
+            let search = Search::new(address, options, scope, (watch, lap));
+            Box::pin(search.run(stream, upgrade(as_asked, scope))).await
         }
     };
     lap.end(address, Saw::Identify(saw))
 }
 
-/// So much time from now, and not beyond the layer's.
-fn by(lap: Lap, watch: Watch, time: Duration) -> Instant {
-    let left = watch.deadline.saturating_sub(Duration::from_micros(lap.so_far_us()));
-    lap.until() - left + time.min(left)
+/// The conversations of one identification.
+struct Search {
+    address: SocketAddr,
+    options: Arc<Options>,
+    scope: Scope,
+    watch: Watch,
+    lap: Lap,
+    until: Until,
+    /// Names of what was asked, with what is heard; the first one is the silent one.
+    heard: Vec<(&'static str, Heard)>,
+    running: FuturesUnordered<BoxFuture<'static, ()>>,
+    news: (mpsc::UnboundedSender<usize>, mpsc::UnboundedReceiver<usize>),
+    stop: watch::Sender<bool>,
 }
 
-/// Says something, and reads the first bytes of what comes; what comes together in a moment counts as one answer.
-async fn reply(mut stream: Connection, words: &[u8], until: Instant) -> Reply {
-    let mut reply = Reply::default();
-    let told = timeout_at(until, async {
-        stream.write_all(words).await?;
-        stream.flush().await
-    });
-    match told.await {
-        Err(_) => return reply,
-        // what the peer said before it closed is still to be read
-        Ok(Err(error)) => reply.end = how_it_ends(failure::of(&error).how),
-        Ok(Ok(())) => {}
-    }
-    reply.end = read(&mut stream, &mut reply.bytes, until).await.unwrap_or(reply.end);
-    reply
-}
-
-/// Reads until a line or a header is there; `None`: time is over.
-async fn read(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>, until: Instant) -> Option<End> {
-    let mut buffer = [0; MOST];
-    while bytes.len() < MOST {
-        let room = buffer.len() - bytes.len();
-        match timeout_at(until, stream.read(&mut buffer[..room])).await.ok()? {
-            Ok(0) => return Some(End::Closes),
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(error) => return Some(how_it_ends(failure::of(&error).how)),
-        }
-        if bytes.contains(&b'\n') || bytes.len() >= 16 {
-            return None;
+impl Search {
+    fn new(address: SocketAddr, options: Arc<Options>, scope: Scope, (watch, lap): (Watch, Lap)) -> Self {
+        Self {
+            address,
+            options,
+            scope,
+            watch,
+            lap,
+            until: Until::of(lap, watch),
+            heard: Vec::new(),
+            running: FuturesUnordered::new(),
+            news: mpsc::unbounded_channel(),
+            stop: watch::Sender::new(false),
         }
     }
-    None
-}
 
-const fn how_it_ends(how: How) -> End {
-    if matches!(how, How::Reset) { End::Resets } else { End::Closes }
-}
+    async fn run(mut self, stream: Connection, upgrade: Vec<u8>) -> Identified {
+        let lap = self.lap;
+        self.begin(Talk { name: "nothing", ..Talk::default() }, Some(stream));
+        let connected_us = lap.so_far_us();
+        self.hear(self.until.greeting, 1).await;
+        let listened_ms = (lap.so_far_us() - connected_us) / 1_000;
+        if self.reply(0).bytes.is_empty() {
+            self.ask(upgrade).await;
+        }
+        self.leave().await;
+        Identified { listened_ms, ..self.conclude() }
+    }
 
-/// Replies to a hello, to an HTTP request, to a TLS hello; an error: no connection was completed.
-type Asked = [Result<Reply, Failure>; 3];
-
-/// Three connections at once. When one is answered, the others have a moment more.
-async fn ask(address: SocketAddr, options: &Options, words: [Vec<u8>; 3], watch: Watch, lap: Lap) -> Asked {
-    let until = by(lap, watch, ANSWERS);
-    let (answered, mut seen) = tokio::sync::watch::channel(false);
-    let one = |words: Vec<u8>| {
-        let answered = answered.clone();
-        async move {
-            let stream = open::again(address, options, watch).await?;
-            let reply = reply(stream, &words, until).await;
-            if !reply.bytes.is_empty() {
-                answered.send_replace(true);
+    /// From the gentlest question to the last resort. Who has answered in words is asked no binary ones: there are servers of text
+    /// that end by them.
+    async fn ask(&mut self, upgrade: Vec<u8>) {
+        let hints = Hints { port: self.address.port(), programs: self.programs().await, closes: false };
+        let tls_first = self.scope == Scope::All && hints.says_tls();
+        let named = hints.named().filter(|_| !tls_first && !hints.says_sidetone());
+        if tls_first {
+            self.begin(tls_talk(), None);
+        } else if hints.says_sidetone() {
+            self.begin(hello_talk(), None);
+        } else if let Some(row) = named {
+            self.begin(asking(row), None);
+        }
+        if self.heard.len() > 1 && self.knows_by(self.until.named, 1).await {
+            return;
+        }
+        if self.scope != Scope::Bare {
+            self.begin(Talk { name: HTTP, say: upgrade, http: true, ..Talk::default() }, None);
+            let known = self.knows_by(self.until.http, 1).await;
+            // 400 is also what a port for HTTPS says to who asks plainly
+            let status = self.heard.last().and_then(|(_, heard)| greeting::http(&heard.reply().bytes));
+            if known && status != Some(400) {
+                return;
             }
-            Ok(reply)
         }
-    };
-    let cut = async {
-        drop(timeout_at(until, seen.wait_for(|answered| *answered)).await);
-        tokio::time::sleep_until(by(lap, watch, GRACE)).await;
-    };
-    let [hello, http, tls] = words.map(one);
-    tokio::pin!(cut, hello, http, tls);
-    let mut replies: [Option<Result<Reply, Failure>>; 3] = [None, None, None];
-    while replies.iter().any(Option::is_none) {
-        tokio::select! {
-            reply = &mut hello, if replies[0].is_none() => replies[0] = Some(reply),
-            reply = &mut http, if replies[1].is_none() => replies[1] = Some(reply),
-            reply = &mut tls, if replies[2].is_none() => replies[2] = Some(reply),
-            () = &mut cut => break,
+        let silent = self.heard.iter().all(|(_, heard)| heard.reply().bytes.is_empty());
+        let mut binary = Vec::new();
+        if silent && !hints.says_sidetone() {
+            binary.push(hello_talk());
+        }
+        if self.scope == Scope::All && !tls_first {
+            binary.push(tls_talk());
+        }
+        let count = binary.len();
+        binary.into_iter().for_each(|talk| self.begin(talk, None));
+        if self.knows_by(self.until.binary, count).await {
+            return;
+        }
+        self.ask_more(hints, usize::from(named.is_some())).await;
+    }
+
+    /// Waits for the last `count` conversations. Whether it is known then what speaks.
+    async fn knows_by(&mut self, until: Instant, count: usize) -> bool {
+        self.hear(until, count).await;
+        self.conclude().is_known()
+    }
+
+    /// Starts a conversation.
+    fn begin(&mut self, talk: Talk, stream: Option<Connection>) {
+        let heard = Heard::default();
+        self.heard.push((talk.name, heard.clone()));
+        let (index, news, stop) = (self.heard.len() - 1, self.news.0.clone(), self.stop.subscribe());
+        let (address, options, watch) = (self.address, Arc::clone(&self.options), self.watch);
+        self.running.push(Box::pin(async move {
+            // nobody listens any more where the search is over
+            let told = move || news.send(index).unwrap_or_default();
+            converse(talk, stream, address, (&options, watch), (heard, told, stop)).await;
+        }));
+    }
+
+    /// Waits until the last `count` conversations have come to something, until one has got an answer and the others had a moment
+    /// more, or until `until`.
+    async fn hear(&mut self, until: Instant, count: usize) {
+        let from = self.heard.len() - count;
+        let mut until = until;
+        let mut answered = false;
+        loop {
+            let open = |(_, heard): &(&str, Heard)| !heard.reply().done;
+            if !self.heard[from..].iter().any(open) {
+                return;
+            }
+            tokio::select! {
+                Some(index) = self.news.1.recv() => {
+                    if !answered && !self.reply(index).bytes.is_empty() {
+                        answered = true;
+                        until = until.min(self.lap.after(GRACE));
+                    }
+                }
+                Some(()) = self.running.next() => {}
+                () = sleep_until(until) => return,
+            }
         }
     }
-    replies.map(|reply| reply.unwrap_or_else(|| Ok(Reply::default())))
+
+    /// The protocols that wait for words of their own, chosen by the port, the owner of the socket and what was seen.
+    async fn ask_more(&mut self, hints: Hints, asked: usize) {
+        // who ends connections on which nothing was said waits for no words
+        if self.reply(0).ended_without_a_byte() {
+            return;
+        }
+        let closes = self.heard[1..].iter().all(|(_, heard)| heard.reply().ended_without_a_byte());
+        let names: Vec<_> = self.heard.iter().map(|(name, _)| *name).collect();
+        let rows = Hints { closes, ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
+        let count = rows.len();
+        rows.into_iter().for_each(|row| self.begin(asking(row), None));
+        self.hear(self.until.last, count).await;
+    }
+
+    /// Who listens there, if that is this machine and may be asked.
+    async fn programs(&self) -> Vec<String> {
+        if !self.options.behind || self.options.proxy.is_some() {
+            return Vec::new();
+        }
+        let address = self.address;
+        let looking = tokio::task::spawn_blocking(move || behind::programs(address));
+        timeout(OWNERS, looking).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn reply(&self, index: usize) -> Reply {
+        self.heard[index].1.reply()
+    }
+
+    /// Everything that still waits stops to, and all connections are ended.
+    async fn leave(&mut self) {
+        self.stop.send_replace(true);
+        drop(timeout(LEAVE, async { while self.running.next().await.is_some() {} }).await);
+    }
+
+    fn conclude(&self) -> Identified {
+        let replies: Vec<_> = self.heard.iter().map(|(name, heard)| (*name, heard.reply())).collect();
+        conclude(&replies)
+    }
+}
+
+fn hello_talk() -> Talk {
+    Talk { name: HELLO, say: hello(), ..Talk::default() }
+}
+
+fn tls_talk() -> Talk {
+    Talk { name: TLS, tls: true, ..Talk::default() }
+}
+
+fn asking((protocol, question): Asking) -> Talk {
+    let (answers, goodbye) = (Some(question.answers), question.goodbye);
+    Talk { name: protocol.name, say: question.say.to_vec(), answers, goodbye, ..Talk::default() }
 }
 
 /// A hello with no common version: a server refuses it, and nobody in any room notices.
@@ -162,161 +287,77 @@ fn hello() -> Vec<u8> {
     hello.frame(0, 0).encode().to_vec()
 }
 
-fn http_request(options: &Options) -> Vec<u8> {
-    let path = if options.url.path.is_empty() { WEBSOCKET_PATH } else { &options.url.path };
-    let protocol = sidetone::protocol::SUBPROTOCOL;
-    // the key is that of RFC 6455: what is answered to it is looked at by another layer
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: sidetone-harness/{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n",
-        options.url.authority(),
-        env!("CARGO_PKG_VERSION"),
-    )
-    .into_bytes()
+/// The upgrade without a subprotocol, as browsers ask, at the path of the target. Nothing that the user keeps secret is in it.
+fn upgrade(options: &Options, scope: Scope) -> Vec<u8> {
+    let speak = if scope == Scope::InTls { Speak::Wss } else { Speak::Ws };
+    let url = options.url.with(speak);
+    let bare = Options { url: crate::probe::target::Url { credentials: None, ..url }, ..Options::new(options.url.clone()) };
+    Request::of(&bare).upgrading().encode()
 }
 
-/// A `ClientHello` with the host's name, as rustls writes it; empty if it cannot be made.
-fn tls_hello(options: &Options) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let Ok(builder) = builder.with_safe_default_protocol_versions() else { return bytes };
-    let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let host = options.url.host.split('%').next().unwrap_or_default().to_owned();
-    let name = ServerName::try_from(host).or_else(|_| ServerName::try_from("localhost"));
-    if let Some(mut connection) = name.ok().and_then(|name| ClientConnection::new(Arc::new(config), name).ok()) {
-        drop(connection.write_tls(&mut bytes));
-    }
-    bytes
-}
-
-/// From the replies: TLS before HTTP, since servers that expect TLS tell a plain request so in HTTP.
-fn conclude(first: &Reply, [hello, http, tls]: Asked) -> Identified {
-    let (hello, http, tls) = match (hello, http, tls) {
-        (Err(failure), Err(_), Err(_)) => return Identified { failure: Some(failure), ..Identified::default() },
-        (hello, http, tls) => (hello.unwrap_or_default(), http.unwrap_or_default(), tls.unwrap_or_default()),
+/// From what was heard: TLS before HTTP, since servers that expect TLS tell a plain request so in HTTP.
+fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
+    let to = |name: &str| replies.iter().find(|(asked, _)| *asked == name).map(|(_, reply)| reply);
+    let excerpt = |name: &str| to(name).map(|reply| Excerpt::of(&reply.bytes)).unwrap_or_default();
+    let first = &replies[0].1;
+    let asked = &replies[1..];
+    let connections = u32::try_from(replies.len()).unwrap_or(u32::MAX);
+    let mut seen = Identified {
+        to_hello: excerpt(HELLO),
+        to_http: excerpt(HTTP),
+        to_tls: excerpt(TLS),
+        unasked_end: Some(first.end.word().to_owned()).filter(|_| first.ended_without_a_byte()),
+        asked: asked.iter().map(|(name, reply)| reply.told(name)).collect(),
+        connections,
+        ..Identified::default()
     };
-    let ends = [first.end, hello.end, http.end, tls.end];
-    let all = [&hello.bytes, &http.bytes, &tls.bytes];
-    let like = all.iter().find_map(|bytes| greeting::answers(bytes)).map(str::to_owned);
-    let status = all.iter().find_map(|bytes| greeting::http(bytes));
-    let speaks = if greeting::tls(&tls.bytes) {
-        Speaks::Tls
-    } else if all.iter().any(|bytes| greeting::sidetone(bytes)) {
+    if !first.bytes.is_empty() {
+        let protocol = protocols::begins(&first.bytes).map(str::to_owned);
+        let greeting = Greeting { begins: Excerpt::of(&first.bytes), protocol, after_us: first.took_us };
+        return Identified { speaks: Speaks::Greeting, greeting: Some(greeting), ..seen };
+    }
+    // a protocol that answers its own question is known by that, whatever else it speaks on that port
+    let by_question = asked.iter().find_map(|(name, reply)| known_by_question(name, &reply.bytes));
+    let by_words = asked.iter().find_map(|(_, reply)| protocols::begins(&reply.bytes));
+    let any = |is: fn(&[u8]) -> bool| asked.iter().any(|(_, reply)| is(&reply.bytes));
+    let status = to(HTTP).and_then(|reply| greeting::http(&reply.bytes));
+    let ends = |end: End| asked.iter().any(|(_, reply)| reply.end == end && reply.bytes.is_empty());
+    seen.speaks = if any(greeting::sidetone) {
         Speaks::Sidetone
-    } else if greeting::http(&http.bytes) == Some(101) {
-        Speaks::WebSocket
-    } else if status.is_some() {
-        Speaks::Http
-    } else if all.iter().any(|bytes| !bytes.is_empty()) {
+    } else if by_question.is_some() {
         Speaks::Unknown
-    } else if ends[1..].contains(&End::Waits) {
+    } else if any(greeting::tls) {
+        Speaks::Tls
+    } else if status == Some(101) {
+        Speaks::WebSocket
+    } else if by_words == Some("HTTP") {
+        Speaks::Http
+    } else if any(|bytes| !bytes.is_empty()) {
+        Speaks::Unknown
+    } else if let Some(Err(failure)) = asked.first().map(|(_, reply)| reply.opened.clone().map_or(Ok(()), Err)) {
+        seen.failure = Some(failure);
+        Speaks::Closes
+    } else if ends(End::Open) {
         Speaks::Silent
     } else {
         Speaks::Closes
     };
-    let otherwise = match speaks {
+    if seen.speaks == Speaks::Unknown {
+        seen.answers_like = by_question.or(by_words).map(str::to_owned);
+    }
+    let resets = asked.iter().chain(&replies[..1]).any(|(_, reply)| reply.end == End::Resets);
+    seen.otherwise = match seen.speaks {
         // a connection with words of ours unread is reset by a close too; on the first one nothing was said
-        Speaks::Closes if first.end != End::Closes && ends.contains(&End::Resets) => "resets",
+        Speaks::Closes if first.end != End::Closes && resets => "resets",
         Speaks::Closes => "closes",
         Speaks::Silent => "waits",
         Speaks::Sidetone | Speaks::WebSocket | Speaks::Http | Speaks::Tls | Speaks::Greeting | Speaks::Unknown => "",
-    };
-    Identified {
-        speaks,
-        to_hello: Excerpt::of(&hello.bytes),
-        to_http: Excerpt::of(&http.bytes),
-        to_tls: Excerpt::of(&tls.bytes),
-        otherwise: otherwise.to_owned(),
-        answers_like: like.filter(|_| speaks == Speaks::Unknown),
-        ..Identified::default()
     }
+    .to_owned();
+    seen
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::probe::target::Target;
-    use std::future::Future;
-    use tokio::net::{TcpListener, TcpStream};
-
-    /// Looks at a server that does this with each connection.
-    async fn look<F: Future<Output = ()> + Send + 'static>(
-        serve: impl Fn(TcpStream) -> F + Send + 'static,
-    ) -> (Identified, u64) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
-            }
-        });
-        let Ok(Target::Url(url)) = address.to_string().parse() else { panic!() };
-        let step = identify(address, &Options::new(url), Watch::start(Duration::from_mins(1))).await;
-        server.abort();
-        let Saw::Identify(identified) = step.saw else { panic!("{step}") };
-        (identified, step.took_us)
-    }
-
-    async fn request(stream: &mut TcpStream) -> Vec<u8> {
-        let mut buffer = vec![0; 4_096];
-        let count = stream.read(&mut buffer).await.unwrap_or(0);
-        buffer.truncate(count);
-        buffer
-    }
-
-    #[tokio::test]
-    async fn one_that_greets() {
-        let (seen, _) = look(|mut stream| async move {
-            drop(stream.write_all(b"SSH-2.0-x\r\n").await);
-            request(&mut stream).await;
-        })
-        .await;
-        let greeting = seen.greeting.unwrap();
-        assert_eq!((seen.speaks, greeting.protocol.as_deref()), (Speaks::Greeting, Some("SSH")));
-        assert_eq!(greeting.begins.as_str(), "SSH-2.0-x\r\n");
-    }
-
-    #[tokio::test]
-    async fn one_that_says_nothing_costs_a_second_and_no_more() {
-        let (seen, took_us) = look(|mut stream| async move {
-            let mut all = Vec::new();
-            drop(stream.read_to_end(&mut all).await);
-        })
-        .await;
-        assert_eq!((seen.speaks, seen.otherwise.as_str(), seen.failure), (Speaks::Silent, "waits", None));
-        assert!((1_000_000..30_000_000).contains(&took_us), "not until the deadline of a minute: {took_us}");
-    }
-
-    #[tokio::test]
-    async fn one_that_closes() {
-        let (seen, _) = look(|stream| async move { drop(stream) }).await;
-        assert_eq!(seen.speaks, Speaks::Closes);
-        // what was told to it after it had closed may be answered with a reset
-        assert!(["closes", "resets"].contains(&seen.otherwise.as_str()), "{seen:?}");
-    }
-
-    #[tokio::test]
-    async fn http_and_what_tells_plain_requests_that_it_is_tls() {
-        let answer = |upgrade: &'static [u8], other: &'static [u8]| {
-            look(move |mut stream| async move {
-                let asked = request(&mut stream).await;
-                drop(stream.write_all(if asked.starts_with(b"GET") { upgrade } else { other }).await);
-            })
-        };
-        let (http, _) = answer(b"HTTP/1.1 404 Not Found\r\n\r\n", b"").await;
-        assert_eq!((http.speaks, http.to_http.first_line(40).as_str()), (Speaks::Http, "HTTP/1.1 404 Not Found"));
-        let (socket, _) = answer(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"").await;
-        assert_eq!(socket.speaks, Speaks::WebSocket);
-        let (tls, _) = answer(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x46").await;
-        assert_eq!(tls.speaks, Speaks::Tls);
-        let (redis, _) = answer(b"-ERR unknown command\r\n", b"").await;
-        assert_eq!((redis.speaks, redis.answers_like.as_deref()), (Speaks::Unknown, Some("Redis")));
-    }
-
-    #[tokio::test]
-    async fn a_tls_hello_is_one() {
-        let Ok(Target::Url(url)) = "localhost:9".parse() else { panic!() };
-        let hello = tls_hello(&Options::new(url));
-        assert!(greeting::tls(&hello) && hello.windows(9).any(|part| part == b"localhost"));
-    }
+fn known_by_question(name: &str, bytes: &[u8]) -> Option<&'static str> {
+    let row: &Protocol = protocols::PROTOCOLS.iter().find(|protocol| protocol.name == name)?;
+    row.question.as_ref().is_some_and(|question| (question.answers)(bytes)).then_some(row.name)
 }

@@ -30,7 +30,7 @@ use peer::{Chain, Ours, provider};
 use recorder::{GivenBack, Record, Recorder};
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +38,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use trust::Authorities;
@@ -58,6 +58,53 @@ pub async fn handshake(
 ) -> (Step, Option<Connection>) {
     let hello = Hello { name: server_name(&options.url.host, address), sends_name: true, alpn };
     shake(stream, address, options, &hello, watch).await
+}
+
+/// Shakes hands only to see whether somebody speaks TLS, and says nothing else; `heard` gets the peer's bytes as they come. The
+/// caller ends the connection.
+///
+/// # Errors
+/// The connection ended, or what came is no TLS.
+pub async fn touch(
+    stream: &mut Connection,
+    address: SocketAddr,
+    options: &Options,
+    heard: impl Fn(&[u8]),
+) -> io::Result<()> {
+    let hello = Hello { name: server_name(&options.url.host, address), sends_name: true, alpn: &[] };
+    let us = prepared(&TlsOptions::default(), &hello).map_err(io::Error::other)?;
+    let mut tls = ClientConnection::new(us.config, hello.name).map_err(io::Error::other)?;
+    let mut buffer = vec![0; 4 << 10];
+    while tls.is_handshaking() {
+        write(&mut tls, stream).await?;
+        if !tls.is_handshaking() {
+            break;
+        }
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        heard(&buffer[..count]);
+        let mut bytes = &buffer[..count];
+        while !bytes.is_empty() {
+            tls.read_tls(&mut bytes)?;
+            if tls.process_new_packets().is_err() {
+                // an alert says so; what came tells the rest
+                return write(&mut tls, stream).await;
+            }
+        }
+    }
+    tls.send_close_notify();
+    write(&mut tls, stream).await
+}
+
+async fn write(tls: &mut ClientConnection, stream: &mut Connection) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut bytes)?;
+    }
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
 
 /// What the hello says, and the name that the certificate is judged for.

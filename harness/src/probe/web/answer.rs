@@ -11,12 +11,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{timeout, timeout_at};
 
-/// Most bytes of one answer's status line and headers.
-pub const MOST_HEAD: usize = 64 << 10;
+/// Most bytes of one answer's status line and headers. Like the next two a limit of the probe's own, above those of browsers:
+/// what is beyond it is not judged.
+pub const MOST_HEAD: usize = 256 << 10;
 /// Most headers.
-const MOST_HEADERS: usize = 100;
+const MOST_HEADERS: usize = 2_000;
 /// Most interim answers (`100 Continue` and the like).
-const MOST_INTERIM: u32 = 20;
+const MOST_INTERIM: u32 = 1_000;
 /// How long a body is waited for after its headers: what matters of it comes with them.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes that one read asks for.
@@ -110,15 +111,14 @@ async fn read_head(
                 http.interim += 1;
                 buffer.drain(..head.length);
                 if http.interim > MOST_INTERIM {
-                    let words = format!("more than {MOST_INTERIM} interim answers ({} and so on)", head.status);
-                    return Err(Failure::new(How::TooMuch, words).after(buffer));
+                    let what = format!("{MOST_INTERIM} interim answers ({} and so on)", head.status);
+                    return Err(own_limit(&what).after(buffer));
                 }
                 continue;
             }
             Some(head) => return Ok(head),
             None if buffer.len() >= MOST_HEAD => {
-                let words = format!("more than {} KiB of headers", MOST_HEAD >> 10);
-                return Err(Failure::new(How::TooMuch, words).after(buffer));
+                return Err(own_limit(&format!("{} KiB of headers", MOST_HEAD >> 10)).after(buffer));
             }
             None => {}
         }
@@ -149,27 +149,45 @@ fn after_interim(failure: Failure, interim: u32) -> Failure {
     Failure { how, words, ..failure }
 }
 
+/// What is legal and more than the probe reads.
+fn own_limit(what: &str) -> Failure {
+    Failure::new(How::Own, format!("the probe's own limit: it reads at most {what}"))
+}
+
+/// The minor version of an answer above 1.1, which is to be read as 1.1 (RFC 9110, section 2.5).
+fn later_minor(bytes: &[u8]) -> Option<u8> {
+    let minor = *bytes.strip_prefix(b"HTTP/1.")?.first()?;
+    matches!(minor, b'2'..=b'9').then(|| minor - b'0')
+}
+
 /// `None`: more is needed.
 fn parse(bytes: &[u8]) -> Result<Option<Head>, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let Some(minor) = later_minor(bytes) else { return parse_as_1_1(bytes) };
+    let read = [b"HTTP/1.1", &bytes[8..]].concat();
+    let parsed = parse_as_1_1(&read).map_err(|failure| Failure { begins: Excerpt::of(bytes), ..failure });
+    Ok(parsed?.map(|head| Head { version: minor, ..head }))
+}
+
+fn parse_as_1_1(bytes: &[u8]) -> Result<Option<Head>, Failure> {
+    let mut headers = vec![httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let length = match response.parse(bytes) {
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete(length)) => length,
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Failure::new(How::TooMuch, format!("more than {MOST_HEADERS} headers")).after(bytes));
+            return Err(own_limit(&format!("{MOST_HEADERS} headers")).after(bytes));
         }
         Err(error) => {
             let words = if bytes.starts_with(b"HTTP/1.") {
-                format!("no valid HTTP: {error}")
+                format!("not valid HTTP: {error}")
             } else {
-                "what it answers is no HTTP".to_owned()
+                "the reply is not HTTP".to_owned()
             };
             return Err(Failure::new(How::Malformed, words).after(bytes));
         }
     };
     let (Some(version), Some(status @ 100..)) = (response.version, response.code) else {
-        return Err(Failure::new(How::Malformed, "no valid HTTP: its status is below 100").after(bytes));
+        return Err(Failure::new(How::Malformed, "not valid HTTP: its status is below 100").after(bytes));
     };
     let reason = response.reason.unwrap_or_default().as_bytes().to_vec();
     let headers = response.headers.iter().map(|header| (header.name.to_owned(), header.value.to_vec())).collect();
@@ -368,23 +386,23 @@ mod tests {
             while peer.write_all(&[b'x'; 4096]).await.is_ok() {}
         })
         .await;
-        assert_eq!(failed(&one_header), (How::TooMuch, "more than 64 KiB of headers"));
+        assert_eq!(failed(&one_header), (How::Own, "the probe's own limit: it reads at most 256 KiB of headers"));
         let many = asked(|mut peer| async move {
             drop(peer.write_all(b"HTTP/1.1 200 OK\r\n").await);
             while peer.write_all(b"A: b\r\n").await.is_ok() {}
         })
         .await;
-        assert_eq!(failed(&many), (How::TooMuch, "more than 100 headers"));
+        assert_eq!(failed(&many), (How::Own, "the probe's own limit: it reads at most 2000 headers"));
         let interim =
             asked(|mut peer| async move { while peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_ok() {} })
                 .await;
-        assert_eq!(failed(&interim), (How::TooMuch, "more than 20 interim answers (100 and so on)"));
+        assert_eq!(failed(&interim), (How::Own, "the probe's own limit: it reads at most 1000 interim answers (100 and so on)"));
     }
 
     #[tokio::test]
     async fn peers_that_speak_no_http_or_close() {
         let greeting = answered(b"SSH-2.0-OpenSSH_9.6\r\n").await;
-        assert_eq!(failed(&greeting), (How::Malformed, "what it answers is no HTTP"));
+        assert_eq!(failed(&greeting), (How::Malformed, "the reply is not HTTP"));
         assert_eq!(greeting.http.failure.unwrap().begins.as_str(), "SSH-2.0-OpenSSH_9.6\r\n");
         let closing = asked(|mut peer| async move { drop(peer.read(&mut [0; 4096]).await) }).await;
         assert_eq!(failed(&closing), (How::Closed, "closed without a byte"));

@@ -10,13 +10,15 @@ pub const TEXT: u8 = 0x1;
 pub const BINARY: u8 = 0x2;
 /// The connection is to be closed.
 pub const CLOSE: u8 = 0x8;
+/// A close frame's code for "done" (RFC 6455, section 7.4.1).
+pub const NORMAL: u16 = 1000;
 /// Asks for a pong.
 pub const PING: u8 = 0x9;
 /// Answers a ping.
 pub const PONG: u8 = 0xa;
 
-/// A frame of a server that announces more is not read: no server means that.
-pub const MOST_ANNOUNCED: u64 = 64 << 20;
+/// A frame that announces more is not read: no client could hold that message.
+pub const MOST_ANNOUNCED: u64 = 4 << 30;
 
 /// What stands before a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Header {
     pub length: u64,
     /// Bytes of the header itself.
     pub own: usize,
+    /// Whether a reserved bit is set: an extension changed the payload.
+    pub reserved: bool,
 }
 
 impl Header {
@@ -38,14 +42,16 @@ impl Header {
     }
 }
 
-/// The header of a server's frame; `None`: more bytes are needed.
+/// The header of a server's frame; `None`: more bytes are needed. `extended`: an extension was agreed, so that reserved bits mean
+/// something.
 ///
 /// # Errors
 /// What it breaks, as soon as that can be told.
-pub fn read(bytes: &[u8]) -> Result<Option<Header>, FrameProblem> {
+pub fn read(bytes: &[u8], extended: bool) -> Result<Option<Header>, FrameProblem> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
-    if first & 0x70 != 0 {
+    let reserved = first & 0x70 != 0;
+    if reserved && !extended {
         return Err(FrameProblem::ReservedBit);
     }
     if !matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {
@@ -80,7 +86,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Header>, FrameProblem> {
     if length > MOST_ANNOUNCED {
         return Err(FrameProblem::TooLarge);
     }
-    Ok(Some(Header { fin, opcode, length, own }))
+    Ok(Some(Header { fin, opcode, length, own, reserved }))
 }
 
 /// The header of a client's frame; its payload is then to be masked with `mask`.
@@ -134,10 +140,10 @@ mod tests {
             (&[0x88, 0x00], true, CLOSE, 0, 2),
             (&[0x8a, 0x7d], true, PONG, 125, 2),
         ] {
-            assert_eq!(read(bytes), Ok(Some(Header { fin, opcode, length, own })), "{bytes:x?}");
+            assert_eq!(read(bytes, false), Ok(Some(Header { fin, opcode, length, own, reserved: false })), "{bytes:x?}");
         }
         for partial in [&[][..], &[0x81], &[0x81, 0x7e, 0], &[0x81, 0x7f, 0, 0, 0, 0, 0, 0, 0]] {
-            assert_eq!(read(partial), Ok(None), "{partial:x?}");
+            assert_eq!(read(partial, false), Ok(None), "{partial:x?}");
         }
     }
 
@@ -157,7 +163,7 @@ mod tests {
             (&[0x82, 0x7f, 0x80, 0, 0, 0, 0, 0, 0, 0], P::LengthTooLong),
             (&[0x82, 0x7f, 0, 0, 0x01, 0, 0, 0, 0, 0], P::TooLarge),
         ] {
-            assert_eq!(read(bytes), Err(problem), "{bytes:x?}");
+            assert_eq!(read(bytes, false), Err(problem), "{bytes:x?}");
         }
         assert_eq!(hex(&[0x82, 0x7f, 0, 0, 1, 0, 0, 0, 0, 0, 9, 9]), "82 7f 00 00 01 00 00 00 00 00");
         assert_eq!((hex(&[0xc1, 0x05, 7]), hex(&[0xc1])), ("c1 05".to_owned(), "c1".to_owned()));
@@ -166,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..16)) {
-            if let Ok(Some(header)) = read(&bytes) {
+            if let Ok(Some(header)) = read(&bytes, false) {
                 prop_assert!(header.own <= bytes.len() && header.length <= MOST_ANNOUNCED);
             }
             prop_assert!(hex(&bytes).len() < 30);
@@ -178,7 +184,7 @@ mod tests {
             let mut bytes = encode(BINARY, &payload, mask);
             prop_assert_eq!(bytes[1] & 0x80, 0x80);
             bytes[1] &= 0x7f; // as a server would have sent it
-            let header = read(&bytes).unwrap().unwrap();
+            let header = read(&bytes, false).unwrap().unwrap();
             prop_assert_eq!((header.length, header.fin), (length as u64, true));
             let body = &bytes[header.own + 4..];
             prop_assert!(body.iter().zip(mask.iter().cycle()).all(|(byte, mask)| byte ^ mask == 0x5a));

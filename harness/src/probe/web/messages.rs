@@ -23,6 +23,8 @@ pub struct Messages {
     pub buffer: Vec<u8>,
     /// How much of a message is kept.
     pub keep: usize,
+    /// Whether an extension was agreed.
+    pub extended: bool,
     /// Frames whose header was read.
     pub frames: u64,
     /// Bytes of payloads.
@@ -42,6 +44,8 @@ struct Inside {
 #[derive(Debug)]
 struct Begun {
     opcode: Opcode,
+    /// An extension changed the payload, for instance by compression: it is not read.
+    coded: bool,
     bytes: u64,
     begins: Vec<u8>,
     utf8: Utf8,
@@ -50,7 +54,7 @@ struct Begun {
 impl Messages {
     /// With bytes that have come already.
     pub fn new(early: Vec<u8>, keep: usize) -> Self {
-        Self { buffer: early, keep, frames: 0, bytes: 0, inside: None, message: None }
+        Self { buffer: early, keep, extended: false, frames: 0, bytes: 0, inside: None, message: None }
     }
 
     /// The next whole thing; `None`: more bytes are needed.
@@ -65,7 +69,7 @@ impl Messages {
             if self.inside.is_some() {
                 return Ok(None);
             }
-            let Some(header) = frame::read(&self.buffer)? else { return Ok(None) };
+            let Some(header) = frame::read(&self.buffer, self.extended)? else { return Ok(None) };
             if header.is_control() {
                 return self.control(header);
             }
@@ -94,7 +98,8 @@ impl Messages {
             (_, Some(_)) => return Err(FrameProblem::MessageInMessage),
             (opcode, None) => {
                 let opcode = if opcode == TEXT { Opcode::Text } else { Opcode::Binary };
-                self.message = Some(Begun { opcode, bytes: 0, begins: Vec::new(), utf8: Utf8::default() });
+                let coded = header.reserved;
+                self.message = Some(Begun { opcode, coded, bytes: 0, begins: Vec::new(), utf8: Utf8::default() });
             }
         }
         self.buffer.drain(..header.own);
@@ -108,7 +113,7 @@ impl Messages {
         let (Some(inside), Some(message)) = (&mut self.inside, &mut self.message) else { return Ok(None) };
         let there = usize::try_from(inside.left).unwrap_or(usize::MAX).min(self.buffer.len());
         let payload = &self.buffer[..there];
-        if message.opcode == Opcode::Text && !message.utf8.goes_on(payload) {
+        if message.opcode == Opcode::Text && !message.coded && !message.utf8.goes_on(payload) {
             return Err(FrameProblem::BadUtf8);
         }
         let room = self.keep.saturating_sub(message.begins.len()).min(there);
@@ -126,14 +131,14 @@ impl Messages {
         if !fin {
             return Ok(None);
         }
-        let Some(Begun { opcode, bytes, begins, utf8 }) = self.message.take() else { return Ok(None) };
-        if opcode == Opcode::Text && !utf8.ends_here() {
+        let Some(Begun { opcode, coded, bytes, begins, utf8 }) = self.message.take() else { return Ok(None) };
+        if opcode == Opcode::Text && !coded && !utf8.ends_here() {
             return Err(FrameProblem::BadUtf8);
         }
         let cut = &begins[..begins.len().min(4 * Excerpt::MOST)];
         let excerpt = match opcode {
-            Opcode::Text => Excerpt::text(&String::from_utf8_lossy(cut)),
-            Opcode::Binary => Excerpt::of(cut),
+            Opcode::Text if !coded => Excerpt::text(&String::from_utf8_lossy(cut)),
+            Opcode::Text | Opcode::Binary => Excerpt::of(cut),
         };
         Ok(Some(Heard::Message(Message { opcode, bytes, begins: excerpt }, begins)))
     }
@@ -167,7 +172,7 @@ pub const fn words(problem: FrameProblem) -> &'static str {
         FrameProblem::MessageInMessage => "a message inside another that is not whole",
         FrameProblem::CloseCode => "a close frame with a code that may not be sent",
         FrameProblem::BadUtf8 => "text that is not UTF-8",
-        FrameProblem::TooLarge => "a frame that announces more than 64 MiB",
+        FrameProblem::TooLarge => "a frame that announces more than 4 GiB",
         FrameProblem::Flood => "more than anybody asked for",
     }
 }
@@ -246,6 +251,15 @@ mod tests {
         let one_by_one: Vec<&[u8]> = b"\x01\x02he\x80\x03llo".chunks(1).collect();
         assert_eq!(pieces(&one_by_one), (vec![text(5, "hello")], None));
         assert_eq!(all(b"\x88\x00").0, [Heard::Closed(Closed { code: None, reason: Excerpt::default() })]);
+    }
+
+    #[test]
+    fn a_reserved_bit_means_something_where_an_extension_was_agreed() {
+        let compressed = b"\xc1\x03\xf2\x48\x05";
+        assert_eq!(all(compressed).1, Some(FrameProblem::ReservedBit));
+        let mut messages = Messages { extended: true, ..Messages::new(compressed.to_vec(), 2_000) };
+        let Ok(Some(Heard::Message(message, _))) = messages.heard() else { panic!("{messages:?}") };
+        assert_eq!((message.opcode, message.bytes, message.begins.as_str()), (Opcode::Text, 3, "\\xf2H\\x05"));
     }
 
     #[test]

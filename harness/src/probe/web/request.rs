@@ -60,6 +60,15 @@ impl Request {
         self
     }
 
+    /// And what asks for a WebSocket, with a key of its own (RFC 6455, section 4.1).
+    #[must_use]
+    pub fn upgrading(self) -> Self {
+        self.with("Connection", "Upgrade")
+            .with("Upgrade", "websocket")
+            .with("Sec-WebSocket-Version", "13")
+            .with("Sec-WebSocket-Key", base64::encode(&rand::random::<[u8; 16]>()))
+    }
+
     fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         let ours = self.ours.iter().map(|(name, value)| (*name, value.as_str()));
         ours.chain(self.users.iter().map(|(name, value)| (name.as_str(), value.as_str())))
@@ -164,7 +173,8 @@ mod tests {
         for (target, host, origin) in [
             ("http://example.org", "example.org", "http://example.org"),
             ("ws://example.org:80/", "example.org", "http://example.org"),
-            ("ws://example.org", "example.org:7461", "http://example.org:7461"),
+            ("ws://example.org", "example.org", "http://example.org"),
+            ("ws://example.org:7461", "example.org:7461", "http://example.org:7461"),
             ("wss://example.org", "example.org", "https://example.org"),
             ("https://[::1]:9", "[::1]:9", "https://[::1]:9"),
             ("http://[fe80::1%lo]:9", "[fe80::1]:9", "http://[fe80::1]:9"),

@@ -1,6 +1,6 @@
 //! A WebSocket that keeps what is wrong with what it receives.
 
-use super::frame::{BINARY, CLOSE, PING, PONG, TEXT, encode};
+use super::frame::{BINARY, CLOSE, NORMAL, PING, PONG, TEXT, encode};
 use super::messages::Heard;
 use super::wire::{Trouble, Wire};
 use crate::evidence::probed::{
@@ -21,16 +21,15 @@ const KEPT: usize = Excerpt::MOST;
 const SEARCHED: usize = 64 << 10;
 /// Messages that are kept.
 const MOST_MESSAGES: usize = 5;
-/// More frames than that, which nobody asked for, are a flood.
-const FLOOD_FRAMES: u64 = 1_000;
-/// More bytes than that, which nobody asked for, are a flood.
-const FLOOD_BYTES: u64 = 4 << 20;
+/// More pings than that within the time of a probe are a flood.
+const FLOOD_PINGS: u64 = 1_000;
+/// The probe stops to read after so many bytes, and after so many frames, that nobody asked for: its own limits.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_FRAMES: u64 = 1_000_000;
 /// How long it is listened to what the server says first: four round trips within these bounds.
 const LISTEN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 /// How long the server has to close the connection after both close frames.
 const HANG_UP: Duration = Duration::from_millis(500);
-/// A close frame's code for "done" (RFC 6455, section 7.4.1).
-const NORMAL: u16 = 1000;
 
 /// An upgraded connection.
 pub struct WebSocket {
@@ -40,6 +39,8 @@ pub struct WebSocket {
     pub early: Vec<u8>,
     /// The chosen subprotocol.
     pub subprotocol: Option<String>,
+    /// Whether an extension was agreed, which only a header of the user's own can have offered.
+    pub extended: bool,
 }
 
 impl std::fmt::Debug for WebSocket {
@@ -89,6 +90,8 @@ impl WebSocket {
 enum Over {
     Trouble(Trouble),
     Closed(Closed),
+    /// A limit of the probe's own.
+    Enough(Failure),
 }
 
 impl Over {
@@ -96,6 +99,7 @@ impl Over {
     fn failure(&self) -> Failure {
         match self {
             Self::Trouble(trouble) => trouble.failure.clone(),
+            Self::Enough(failure) => failure.clone(),
             Self::Closed(closed) => Failure::new(How::Said, format!("it closed the WebSocket: {}", told(closed))),
         }
     }
@@ -153,11 +157,19 @@ impl Talk {
             Heard::Message(..) | Heard::Pong(_) => {}
         }
         let messages = &self.wire.read.messages;
-        if !self.asked && (messages.frames > FLOOD_FRAMES || messages.bytes > FLOOD_BYTES) {
+        if self.asked {
+            return Some(heard);
+        }
+        if self.wait.pings > FLOOD_PINGS {
             let mut trouble = Trouble::broken(FrameProblem::Flood, &[]);
-            trouble.failure.words =
-                format!("{} frames with {} bytes that nobody asked for", messages.frames, messages.bytes);
+            trouble.failure.words = format!("{} pings that nobody asked for", self.wait.pings);
             self.over = Some(Over::Trouble(trouble));
+            return None;
+        }
+        if messages.frames > MOST_FRAMES || messages.bytes > MOST_BYTES {
+            let (frames, bytes) = (messages.frames, messages.bytes);
+            let words = format!("the probe's own limit: it stopped to read after {frames} frames with {bytes} bytes");
+            self.over = Some(Over::Enough(Failure::new(How::Own, words)));
             return None;
         }
         Some(heard)
@@ -208,6 +220,7 @@ impl Talk {
         match &self.over {
             None => {}
             Some(Over::Closed(closed)) => self.wait.closed = Some(closed.clone()),
+            Some(Over::Enough(failure)) => self.wait.failure = Some(failure.clone()),
             Some(Over::Trouble(trouble)) => {
                 self.wait.failure = Some(trouble.failure.clone());
                 self.wait.problem = trouble.problem;
@@ -228,7 +241,7 @@ impl Talk {
                 Some(FrameProblem::Flood) => 1008,
                 Some(_) => 1002,
             },
-            None => NORMAL,
+            Some(Over::Enough(_)) | None => NORMAL,
         };
         drop(timeout(HANG_UP, self.wire.send(CLOSE, &code.to_be_bytes())).await);
     }
@@ -311,6 +324,11 @@ impl Talk {
                 self.answer_close().await;
                 return close;
             }
+            Some(Over::Enough(failure)) => {
+                close.failure = Some(failure.clone());
+                self.answer_close().await;
+                return close;
+            }
             Some(Over::Trouble(trouble)) => {
                 close.failure = Some(trouble.failure.clone());
                 close.problem = trouble.problem;
@@ -339,6 +357,7 @@ impl Talk {
                 close.failure = Some(trouble.failure.clone());
                 close.problem = trouble.problem;
             }
+            Some(Over::Enough(failure)) => close.failure = Some(failure.clone()),
             None => {}
         }
         close

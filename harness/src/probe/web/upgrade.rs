@@ -1,14 +1,14 @@
 //! The upgrade to a WebSocket (RFC 6455, section 4).
 
 use super::answer::{self, Answer};
-use super::base64;
 use super::request::{Request, own_origin};
 use super::socket::WebSocket;
 use crate::evidence::probed::{Failure, How, Http, OriginTried, Saw, Step, Upgrade, UpgradeProblem};
 use crate::probe::open::{self, Connection};
 use crate::probe::options::Options;
+use crate::probe::target::Url;
 use crate::probe::watch::{Lap, Watch};
-use sidetone::protocol::SUBPROTOCOL;
+use sidetone::net::dial::target::WEBSOCKET_PATH;
 use std::net::SocketAddr;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -18,9 +18,9 @@ struct Asked {
     socket: Option<WebSocket>,
 }
 
-/// Asks for the upgrade, and looks at every header of the answer. A refusal with a status from 400 to 499 (but not 429), where
-/// the user named no subprotocol, is tried again without one, on a connection of its own: two steps then. After a 403 a
-/// further step tells whether the `Origin` decides.
+/// Asks for the upgrade, and looks at every header of the answer. Further connections tell what a refusal is about, each a step
+/// of its own: a status from 400 to 499 (but not 429) to an offered subprotocol is tried without one; after a 403, whether the
+/// `Origin` decides; where that path has no WebSocket, whether a usual one has.
 pub async fn upgrade(
     stream: Connection,
     address: SocketAddr,
@@ -28,19 +28,17 @@ pub async fn upgrade(
     watch: Watch,
 ) -> (Vec<Step>, Option<WebSocket>) {
     let lap = watch.begin();
-    let first = ask(stream, options, &offered(options), (lap, watch)).await;
+    let offered = options.offered();
+    let first = ask(stream, options, &offered, (lap, watch)).await;
     let status = first.upgrade.answer.status;
     let mut steps = vec![lap.end(address, Saw::Upgrade(first.upgrade))];
     if first.socket.is_some() {
         return (steps, first.socket);
     }
-    let again = matches!(status, Some(400..=428 | 430..=499)) && options.subprotocols.is_empty();
-    if again {
+    if matches!(status, Some(400..=428 | 430..=499)) && !offered.is_empty() {
         let lap = watch.begin();
-        let second = match open::again(address, options, watch).await {
-            Ok(stream) => ask(stream, options, &[], (lap, watch)).await,
-            Err(failure) => Asked { upgrade: Upgrade { failure: Some(failure), ..Upgrade::default() }, socket: None },
-        };
+        let without = Options { subprotocols: [].into(), ..options.clone() };
+        let second = ask_again(address, &without, &[], (lap, watch)).await;
         steps.push(lap.end(address, Saw::Upgrade(Upgrade { second_try: true, ..second.upgrade })));
         if second.socket.is_some() {
             return (steps, second.socket);
@@ -51,12 +49,36 @@ pub async fn upgrade(
         let origin = if options.origin.is_some() { None } else { Some(own_origin(&options.url)) };
         steps.push(with_origin(origin, address, options, watch).await);
     }
+    // who switched, and who cannot serve at all, has no other path to be asked for
+    if matches!(status, Some(200..=299 | 400 | 404 | 405 | 410 | 426 | 501)) {
+        steps.extend(elsewhere(address, options, watch).await);
+    }
     (steps, None)
 }
 
-/// What the user wants, else Sidetone's.
-fn offered(options: &Options) -> Vec<String> {
-    if options.subprotocols.is_empty() { vec![SUBPROTOCOL.to_owned()] } else { options.subprotocols.to_vec() }
+/// The upgrade at the usual paths other than the one that was asked for: the first that switches, or all that do not.
+async fn elsewhere(address: SocketAddr, options: &Options, watch: Watch) -> Vec<Step> {
+    let asked = options.url.path.split('?').next().unwrap_or_default();
+    let mut steps = Vec::new();
+    for path in ["/", WEBSOCKET_PATH].into_iter().filter(|path| *path != asked) {
+        let lap = watch.begin();
+        let url = Url { path: path.to_owned(), ..options.url.clone() };
+        let options = Options { url, ..options.clone() };
+        let tried = ask_again(address, &options, &options.offered(), (lap, watch)).await;
+        steps.push(lap.end(address, Saw::Upgrade(Upgrade { elsewhere: true, ..tried.upgrade })));
+        if let Some(socket) = tried.socket {
+            socket.leave().await;
+            break;
+        }
+    }
+    steps
+}
+
+async fn ask_again(address: SocketAddr, options: &Options, offered: &[String], time: (Lap, Watch)) -> Asked {
+    match open::again(address, options, time.1).await {
+        Ok(stream) => ask(stream, options, offered, time).await,
+        Err(failure) => Asked { upgrade: Upgrade { failure: Some(failure), ..Upgrade::default() }, socket: None },
+    }
 }
 
 /// An upgrade with another `Origin`, or without one, on a connection of its own: its status is what matters.
@@ -65,7 +87,7 @@ pub(super) async fn with_origin(origin: Option<String>, address: SocketAddr, opt
     let options = Options { origin: origin.clone(), ..options.clone() };
     let (status, failure) = match open::again(address, &options, watch).await {
         Ok(stream) => {
-            let asked = ask(stream, &options, &options.subprotocols, (lap, watch)).await;
+            let asked = ask(stream, &options, &options.offered(), (lap, watch)).await;
             if let Some(socket) = asked.socket {
                 socket.leave().await;
             }
@@ -83,23 +105,18 @@ pub(super) async fn with_origin(origin: Option<String>, address: SocketAddr, opt
 pub(super) async fn another(address: SocketAddr, options: &Options, watch: Watch) -> Result<WebSocket, Failure> {
     let lap = watch.begin();
     let stream = open::again(address, options, watch).await?;
-    let asked = ask(stream, options, &options.subprotocols, (lap, watch)).await;
+    let asked = ask(stream, options, &options.offered(), (lap, watch)).await;
     asked
         .socket
         .ok_or_else(|| asked.upgrade.failure.unwrap_or_else(|| Failure::new(How::Said, "it does not upgrade again")))
 }
 
 async fn ask(mut stream: Connection, options: &Options, offered: &[String], (lap, watch): (Lap, Watch)) -> Asked {
-    let key = base64::encode(&rand::random::<[u8; 16]>());
-    let mut request = Request::of(options)
-        .with("Connection", "Upgrade")
-        .with("Upgrade", "websocket")
-        .with("Sec-WebSocket-Version", "13")
-        .with("Sec-WebSocket-Key", &key);
+    let mut request = Request::of(options).upgrading();
     if !offered.is_empty() {
         request = request.with("Sec-WebSocket-Protocol", offered.join(", "));
     }
-    let key = request.value("sec-websocket-key").unwrap_or(&key);
+    let key = request.value("sec-websocket-key").unwrap_or_default();
     let accept_wanted = derive_accept_key(key.as_bytes());
     let Answer { http, early, .. } = answer::ask(&mut stream, &request, lap, watch).await;
     let mut upgrade = Upgrade {
@@ -111,14 +128,37 @@ async fn ask(mut stream: Connection, options: &Options, offered: &[String], (lap
         answer: http,
         ..Upgrade::default()
     };
-    judge(&mut upgrade, !options.subprotocols.is_empty());
+    // by a header of the user's own, too: what was sent counts, and its values are nobody's business
+    let wanted = Wanted {
+        subprotocols: names(request.value("sec-websocket-protocol")),
+        extensions: names(request.value("sec-websocket-extensions")),
+        must_choose: !options.subprotocols.is_empty(),
+    };
+    judge(&mut upgrade, &wanted);
     let subprotocol = upgrade.subprotocol.clone();
-    let socket = upgrade.failure.is_none().then(|| WebSocket { stream, early, subprotocol });
+    let extended = upgrade.extensions.as_deref().is_some_and(|names| !names.trim().is_empty());
+    let socket = upgrade.failure.is_none().then(|| WebSocket { stream, early, subprotocol, extended });
     Asked { upgrade, socket }
 }
 
-/// What is wrong with an answer; `must_choose`: the user wants one of the subprotocols.
-fn judge(upgrade: &mut Upgrade, must_choose: bool) {
+/// What the request offers.
+#[derive(Debug, Default)]
+struct Wanted {
+    subprotocols: Vec<String>,
+    /// Names, without parameters.
+    extensions: Vec<String>,
+    /// The user wants one of the subprotocols.
+    must_choose: bool,
+}
+
+/// The names in a list of subprotocols or extensions, without parameters.
+fn names(list: Option<&str>) -> Vec<String> {
+    let all = list.unwrap_or_default().split(',').map(|one| one.split(';').next().unwrap_or_default().trim());
+    all.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// What is wrong with an answer.
+fn judge(upgrade: &mut Upgrade, wanted: &Wanted) {
     let http = &upgrade.answer;
     let Some(status) = http.status else {
         upgrade.failure.clone_from(&http.failure);
@@ -129,7 +169,7 @@ fn judge(upgrade: &mut Upgrade, must_choose: bool) {
         upgrade.failure = Some(Failure::new(How::Said, words));
         return;
     }
-    upgrade.problems = problems(upgrade, must_choose);
+    upgrade.problems = problems(upgrade, wanted);
     if !upgrade.problems.is_empty() {
         let told: Vec<_> = upgrade.problems.iter().map(|problem| words(*problem, upgrade)).collect();
         upgrade.failure = Some(Failure::new(How::Malformed, told.join("; ")));
@@ -143,7 +183,7 @@ fn status_line(http: &Http) -> String {
 }
 
 /// RFC 6455, section 4.1, what a client must look at.
-fn problems(upgrade: &Upgrade, must_choose: bool) -> Vec<UpgradeProblem> {
+fn problems(upgrade: &Upgrade, wanted: &Wanted) -> Vec<UpgradeProblem> {
     let http = &upgrade.answer;
     let all = |name: &str| -> Vec<&str> {
         let same = http.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
@@ -165,14 +205,14 @@ fn problems(upgrade: &Upgrade, must_choose: bool) -> Vec<UpgradeProblem> {
         Some(_) => {}
     }
     match all("sec-websocket-protocol").first() {
-        None if must_choose => problems.push(UpgradeProblem::SubprotocolMissing),
-        Some(chosen) if !upgrade.offered.iter().any(|offered| offered == chosen) => {
+        None if wanted.must_choose => problems.push(UpgradeProblem::SubprotocolMissing),
+        Some(chosen) if !wanted.subprotocols.iter().any(|offered| offered == chosen) => {
             problems.push(UpgradeProblem::SubprotocolNotOffered);
         }
         None | Some(_) => {}
     }
-    // none is ever offered
-    if all("sec-websocket-extensions").iter().any(|value| !value.is_empty()) {
+    let agreed = all("sec-websocket-extensions").into_iter().flat_map(|value| names(Some(value)));
+    if agreed.into_iter().any(|name| !wanted.extensions.contains(&name)) {
         problems.push(UpgradeProblem::ExtensionNotOffered);
     }
     if ["sec-websocket-accept", "sec-websocket-protocol"].iter().any(|name| all(name).len() > 1) {
@@ -202,7 +242,7 @@ fn words(problem: UpgradeProblem, upgrade: &Upgrade) -> String {
             format!("no subprotocol was chosen, offered: {}", upgrade.offered.join(", "))
         }
         UpgradeProblem::ExtensionNotOffered => {
-            format!("Sec-WebSocket-Extensions is {}, none was offered", given("sec-websocket-extensions"))
+            format!("Sec-WebSocket-Extensions is {}, which was not offered", given("sec-websocket-extensions"))
         }
         UpgradeProblem::Twice => "Sec-WebSocket-Accept or Sec-WebSocket-Protocol stands twice".to_owned(),
     }
@@ -226,7 +266,9 @@ mod tests {
             accept_wanted: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(),
             ..Upgrade::default()
         };
-        judge(&mut upgrade, must_choose);
+        let wanted =
+            Wanted { subprotocols: upgrade.offered.clone(), extensions: vec!["x-ours".to_owned()], must_choose };
+        judge(&mut upgrade, &wanted);
         upgrade
     }
 
@@ -257,6 +299,7 @@ mod tests {
             with(&[("sec-websocket-extensions", "permessage-deflate")], false).problems,
             [P::ExtensionNotOffered]
         );
+        assert_eq!(with(&[("sec-websocket-extensions", "x-ours; level=9")], false).problems, []);
         assert_eq!(with(&[GOOD[2]], false).problems, [P::Twice]);
         let mut wrong = GOOD;
         wrong[2].1 = "x";
@@ -291,22 +334,23 @@ mod tests {
     const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                             Sec-WebSocket-Accept: {accept}\r\n\r\n";
 
-    async fn tried(address: SocketAddr) -> (Vec<Step>, Option<WebSocket>) {
+    async fn tried(address: SocketAddr, subprotocols: &[&str]) -> (Vec<Step>, Option<WebSocket>) {
         let Ok(Target::Url(url)) = format!("ws://{address}/x").parse() else { panic!() };
         let stream = TcpStream::connect(address).await.unwrap();
-        let watch = Watch::start(Duration::from_secs(5));
-        upgrade(Box::new(stream), address, &Options::new(url), watch).await
+        let watch = Watch::start(Duration::from_secs(30));
+        let options = Options { subprotocols: subprotocols.iter().map(|&name| name.to_owned()).collect(), ..Options::new(url) };
+        upgrade(Box::new(stream), address, &options, watch).await
     }
 
     #[tokio::test]
-    async fn a_server_that_does_not_like_our_subprotocol_is_asked_without() {
+    async fn a_server_that_does_not_like_a_subprotocol_is_asked_without() {
         let (address, asked) = refusing("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", SWITCHES).await;
-        let (steps, socket) = tried(address).await;
+        let (steps, socket) = tried(address, &["chat"]).await;
         assert!(socket.is_some_and(|socket| socket.subprotocol.is_none()));
         let second = |step: &Step| matches!(&step.saw, Saw::Upgrade(u) if u.second_try && u.failure.is_none());
         assert!(steps.len() == 2 && second(&steps[1]), "{steps:?}");
         let asked = asked.lock().unwrap();
-        assert!(asked[0].starts_with("GET /x HTTP/1.1\r\n") && asked[0].contains("Sec-WebSocket-Protocol: sidetone"));
+        assert!(asked[0].starts_with("GET /x HTTP/1.1\r\n") && asked[0].contains("Sec-WebSocket-Protocol: chat\r\n"));
         assert!(asked[0].contains("Upgrade: websocket\r\n") && asked[0].contains("Connection: Upgrade\r\n"));
     }
 
@@ -314,17 +358,32 @@ mod tests {
     async fn a_403_is_looked_at_with_an_origin_too() {
         let no = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         let (address, asked) = refusing(no, no).await;
-        let (steps, socket) = tried(address).await;
+        let (steps, socket) = tried(address, &[]).await;
         assert!(socket.is_none());
-        let Saw::Origin(origin) = &steps[2].saw else { panic!("{steps:?}") };
+        let Saw::Origin(origin) = &steps[1].saw else { panic!("{steps:?}") };
         assert_eq!((origin.origin.as_deref(), origin.status), (Some(format!("http://{address}").as_str()), Some(403)));
-        assert!(asked.lock().unwrap()[2].contains(&format!("Origin: http://{address}\r\n")));
+        let asked = asked.lock().unwrap();
+        assert!(asked[1].contains(&format!("Origin: http://{address}\r\n")));
+        assert!(!asked[0].contains("Sec-WebSocket-Protocol"), "nobody named one");
+    }
+
+    #[tokio::test]
+    async fn where_the_path_has_no_websocket_the_usual_ones_are_tried() {
+        let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        let (address, asked) = refusing(none, none).await;
+        let (steps, socket) = tried(address, &[]).await;
+        assert!(socket.is_none());
+        let elsewhere = steps.iter().filter(|step| matches!(&step.saw, Saw::Upgrade(u) if u.elsewhere)).count();
+        assert_eq!((steps.len(), elsewhere), (3, 2), "{steps:?}");
+        let asked = asked.lock().unwrap();
+        let paths: Vec<_> = asked.iter().filter_map(|request| request.split(' ').nth(1)).collect();
+        assert_eq!(paths, ["/x", "/", "/ws"]);
     }
 
     #[tokio::test]
     async fn who_says_that_there_is_too_much_is_not_asked_again() {
         let (address, asked) = refusing("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n", SWITCHES).await;
-        let (steps, _) = tried(address).await;
+        let (steps, _) = tried(address, &["chat"]).await;
         assert_eq!((steps.len(), asked.lock().unwrap().len()), (1, 1));
     }
 }

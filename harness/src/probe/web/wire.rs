@@ -53,7 +53,9 @@ impl Wire {
     /// `keep`: how many bytes of a message are kept.
     pub(super) fn new(socket: WebSocket, keep: usize) -> Self {
         let (stream, write) = tokio::io::split(socket.stream);
-        Self { read: Reading { stream, messages: Messages::new(socket.early, keep) }, write }
+        let mut messages = Messages::new(socket.early, keep);
+        messages.extended = socket.extended;
+        Self { read: Reading { stream, messages }, write }
     }
 
     /// Sends a small frame. Whether that was possible is told by what is read then: the peer may have said why it closed.

@@ -29,7 +29,10 @@ fn one(view: &mut View<'_>, line: usize, step: &Step, seen: &Behind) -> Option<C
     let connected = !super::reach::connected(view).is_empty();
     if covering.is_empty() {
         let message = absent(seen);
-        return Some(if connected {
+        let blind = seen.unseen.iter().any(|unseen| unseen.what.starts_with("the sockets of"));
+        return Some(if seen.datagrams && seen.listeners.is_empty() && blind {
+            check.unknown(message, ids)
+        } else if connected {
             let remedy = "look for rules that redirect (nft list ruleset) and for containers that publish the port";
             check.warn(format!("{message}, and yet a connection is completed: something forwards it"), ids, remedy)
         } else {
@@ -90,7 +93,8 @@ pub(in crate::diagnosis) fn listener(one: &Listening) -> String {
     format!("{} {owners}{waiting}", one.address)
 }
 
-fn owner(owner: &Owner) -> String {
+/// `pid 4711 (sidetone server): it sleeps (state S)...`.
+pub(super) fn owner(owner: &Owner) -> String {
     let command = owner.command.as_deref().map(follow_up::short_command);
     let command = command.map(|command| format!(" ({command})")).unwrap_or_default();
     match &owner.state {

@@ -63,7 +63,7 @@ fn resolve(view: &mut View<'_>) -> Vec<Check> {
                 all.push(format!("and {} more", it.order.len() - 4));
             }
             let source = match it.source {
-                NameSource::Literal => return Some(check.pass("it is an address already", vec![id])),
+                NameSource::Literal => return Some(check.pass("literal address", vec![id])),
                 NameSource::Given => "--resolve",
                 NameSource::HostsFile => "/etc/hosts",
                 NameSource::Mdns => "mDNS",
@@ -154,9 +154,13 @@ fn connect(view: &mut View<'_>) -> Vec<Check> {
             let check = at("tcp.connect", "tcp", Layer::Tcp, Side::Server, step.address);
             let Some(failure) = &it.failure else {
                 let order = in_order(view, it);
-                return Some(check.pass(format!("{}{order}", ms(step.took_us)), vec![id]));
+                let message = format!("{}{order}", ms(step.took_us));
+                let Some((first, before_us)) = &it.first else { return Some(check.pass(message, vec![id])) };
+                let message = format!("{message}; an attempt {} earlier got {first}", ms(*before_us));
+                return Some(check.warn(message, vec![id], "start clients when the server is ready"));
             };
-            let message = format!("{failure}, {}{}", ms(step.took_us), in_order(view, it));
+            let times = if it.attempts > 1 { format!(" in {} attempts", it.attempts) } else { String::new() };
+            let message = format!("{failure}, {}{times}{}", ms(step.took_us), in_order(view, it));
             if other_family_works(view, step.address) && no_way(view, step.address) {
                 return Some(Check {
                     evidence: vec![id],
@@ -201,44 +205,90 @@ fn identify(view: &mut View<'_>) -> Vec<Check> {
         view,
         |saw| if let Saw::Identify(it) = saw { Some(it) } else { None },
         |view, step, it: &Identified, id| {
-            let asked = view.evidence.plan.probe.as_ref().is_some_and(|plan| plan.speak == Speak::Any);
+            let speak = view.evidence.plan.probe.as_ref().map_or(Speak::Any, |plan| plan.speak);
+            let asked = matches!(speak, Speak::Any | Speak::Tcp | Speak::Tls);
             let check = at("tcp.identify", "identify", Layer::Tcp, Side::Server, step.address);
             let found = |what: &str| format!("{what}, {}", ms(step.took_us));
             let word = match it.speaks {
-                Speaks::Sidetone => "it speaks Sidetone",
-                Speaks::WebSocket => "it speaks WebSocket",
-                Speaks::Http => "it speaks HTTP",
-                Speaks::Tls => "it speaks TLS",
-                Speaks::Greeting => return Some(check.pass(found(&greeting(it)), vec![id])),
-                Speaks::Unknown => {
-                    let like = it.answers_like.as_deref().unwrap_or("no protocol that the probe knows");
-                    let first = [&it.to_hello, &it.to_http, &it.to_tls].into_iter().find(|bytes| !bytes.is_empty());
-                    let first = first.map(|bytes| bytes.first_line(60)).unwrap_or_default();
-                    return Some(check.pass(found(&format!("it answers like {like}: {first}")), vec![id]));
-                }
+                Speaks::Sidetone => "it speaks Sidetone".to_owned(),
+                Speaks::WebSocket => "it speaks HTTP and opens a WebSocket".to_owned(),
+                Speaks::Http => "it speaks HTTP".to_owned(),
+                Speaks::Tls => "it speaks TLS".to_owned(),
+                Speaks::Greeting => greeting(it),
+                Speaks::Unknown => answers(it),
                 // a layer that was asked for has said so already
                 Speaks::Silent | Speaks::Closes if !asked => return None,
-                Speaks::Silent | Speaks::Closes => {
-                    let message = match &it.failure {
-                        Some(failure) => format!("it cannot be asked: {failure}"),
-                        None if it.speaks == Speaks::Silent => {
-                            found("it accepts connections and says nothing, whatever it is asked")
-                        }
-                        None => found(&format!("it accepts connections and {} them without a byte", it.otherwise)),
-                    };
-                    return Some(check.fail(message, vec![id], "look at the server: its process, its log"));
-                }
+                Speaks::Silent | Speaks::Closes => return Some(not_known(view, check, it, step, id)),
             };
-            Some(check.pass(found(word), vec![id]))
+            Some(check.pass(found(&word), vec![id]))
         },
     )
+}
+
+/// `MQTT answers (asked: a Sidetone hello, HTTP, TLS, MQTT)`; a protocol that nobody here knows, by its first words.
+pub(in crate::diagnosis) fn answers(it: &Identified) -> String {
+    let asked: Vec<_> = it.asked.iter().map(|asked| asked.what.as_str()).collect();
+    let asked = if asked.is_empty() { String::new() } else { format!(" (asked: {})", asked.join(", ")) };
+    let older = [&it.to_hello, &it.to_http, &it.to_tls];
+    let first = it.asked.iter().map(|asked| &asked.answer).chain(older).find(|bytes| !bytes.is_empty());
+    let first = first.map(|bytes| bytes.first_line(60)).filter(|line| !line.starts_with("\\x"));
+    let words = first.map(|line| format!(": {line}")).unwrap_or_default();
+    match it.answers_like.as_deref() {
+        Some("PROXY protocol") => "it answers once a header of the PROXY protocol has come first".to_owned(),
+        Some(like) => format!("{like} answers{words}{asked}"),
+        None => format!("it answers in a protocol that this probe does not know{words}{asked}"),
+    }
+}
+
+/// It accepts connections, and what speaks there was not found out. That is no failure: many protocols wait for words of their own,
+/// and properly end a connection on which they do not come. Who ends connections unasked is another matter.
+fn not_known(view: &View<'_>, check: Draft, it: &Identified, step: &Step, id: EvidenceId) -> Check {
+    let after = ms(step.took_us);
+    if let Some(failure) = &it.failure {
+        return check.unknown(format!("a further connection to ask what speaks there failed: {failure}"), vec![id]);
+    }
+    // older evidence does not tell when
+    if it.connections == 0 || it.unasked_end.is_some() {
+        let what = it.unasked_end.as_deref().unwrap_or(&it.otherwise);
+        let message = match it.speaks {
+            Speaks::Silent => format!("it accepts connections and answers nothing, {after}"),
+            _ => format!("it accepts connections and {what} them before anything is said, {after}"),
+        };
+        return check.fail(message, vec![id], "look at the server: its process, its log");
+    }
+    let asked: Vec<_> = it.asked.iter().map(|asked| format!("{} ({})", asked.what, asked.ended)).collect();
+    let owner = owner(view, step.address).map(|who| format!("; {who} listens there")).unwrap_or_default();
+    let message = format!(
+        "accepts connections; the protocol is not known to this probe{owner}; asked: {}; {after}",
+        asked.join(", ")
+    );
+    let remedy = "name the protocol by a scheme, or give its first words: --send TEXT and --expect REGEX";
+    Check { remedy: Some(remedy.to_owned()), ..check.unknown(message, vec![id]) }
+}
+
+/// `pid 7 (mosquitto), which sleeps (state S)`, where that is this machine and may be seen.
+fn owner(view: &View<'_>, address: Option<SocketAddr>) -> Option<String> {
+    let port = address?.port();
+    let seen = view.steps(|_, saw| match saw {
+        Saw::Behind(behind) if behind.port == port => Some(behind),
+        _ => None,
+    });
+    let (_, behind) = seen.into_iter().next()?;
+    let owner = behind.listeners.iter().filter(|one| one.covers).find_map(|one| one.owners.first())?;
+    Some(super::behind::owner(owner))
 }
 
 /// `SSH greets first: SSH-2.0-OpenSSH_9.2`.
 pub(in crate::diagnosis) fn greeting(it: &Identified) -> String {
     let Some(greeting) = &it.greeting else { return "it greets first".to_owned() };
     let who = greeting.protocol.as_deref().unwrap_or("a server of an unknown protocol");
-    format!("{who} greets first: {}", greeting.begins.first_line(60))
+    let line = greeting.begins.first_line(60);
+    // bytes that are no text tell people nothing beside the name
+    if line.starts_with("\\x") && greeting.protocol.is_some() {
+        format!("{who} speaks first")
+    } else {
+        format!("{who} greets first: {line}")
+    }
 }
 
 /// No answer over UDP is no failure: a packet may have been lost, dropped, or not wanted.

@@ -88,7 +88,7 @@ pub(in crate::diagnosis) fn sender(origin: Option<&str>, plan: &ProbePlan) -> Se
 pub(super) fn origins(view: &mut View<'_>) -> Vec<Check> {
     let Some(plan) = &view.evidence.plan.probe else { return Vec::new() };
     let mut first = by_address(view, |saw| match saw {
-        Saw::Upgrade(upgrade) if !upgrade.second_try => Some(upgrade),
+        Saw::Upgrade(upgrade) if upgrade.is_first() => Some(upgrade),
         _ => None,
     });
     let seen = by_address(view, |saw| match saw {

@@ -21,7 +21,7 @@ pub(super) fn upgrades(view: &mut View<'_>) -> Vec<Check> {
 }
 
 fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
-    let first = tries.iter().find(|one| !one.second_try).or_else(|| tries.first());
+    let first = tries.iter().find(|one| one.is_first()).or_else(|| tries.first());
     let Some(first) = first else { return check.skip("no upgrade was asked for") };
     let second = tries.iter().find(|one| one.second_try);
     let Some(failure) = &first.failure else {
@@ -35,11 +35,15 @@ fn upgraded(check: Draft, tries: &[&Upgrade], ids: Vec<EvidenceId>) -> Check {
     if let Some(second) = second.filter(|second| second.failure.is_none()) {
         let offered = first.offered.join(", ");
         let message = format!("{} without a subprotocol; with {offered}: {refusal}", success(second));
-        return check.warn(message, ids, "see which subprotocols the server speaks, and offer one of them");
+        return check.fail(message, ids, "see which subprotocols the server speaks, and offer one of them");
     }
+    let refusal = match tries.iter().find(|one| one.elsewhere && one.failure.is_none()) {
+        Some(other) => format!("{refusal}; {} has a WebSocket", words(&Excerpt::text(&other.answer.url), 120)),
+        None => refusal,
+    };
     match failure.how {
         How::Own => check.unknown(refusal, ids),
-        _ => check.fail(refusal, ids, "compare host, port and path with the server's ready line"),
+        _ => check.fail(refusal, ids, "compare host, port and path with what the server serves"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections that come to nothing: the proxy's, and those that end before a byte.
 
 use crate::diagnosis::rules::probe::behind::address_of;
-use crate::diagnosis::rules::{Found, failed, finding, hypothesis, ids, link};
+use crate::diagnosis::rules::{Found, failed, finding, hypothesis, ids, link, refuted};
 use crate::diagnosis::view::View;
 use crate::evidence::probed::{Failure, How, Saw, Speaks, Step};
 use crate::evidence::{Check, HypothesisState};
@@ -54,13 +54,65 @@ fn ended(step: &Step) -> Option<(SocketAddr, bool)> {
 fn speaks(view: &View<'_>, address: SocketAddr) -> bool {
     let found = view.steps(|step, saw| match saw {
         Saw::Identify(it) if step.address == Some(address) => {
-            (!matches!(it.speaks, Speaks::Closes | Speaks::Silent)).then_some(())
+            (it.is_known() || it.speaks == Speaks::Unknown).then_some(())
         }
         // TLS was spoken, so what ends above it ends inside of it
         Saw::Tls(it) if step.address == Some(address) => it.failure.is_none().then_some(()),
         _ => None,
     });
     !found.is_empty()
+}
+
+/// What a server was asked that ended each of these connections; empty: it did so unasked.
+fn asked(view: &View<'_>, address: SocketAddr) -> Vec<String> {
+    let mut asked: Vec<String> = Vec::new();
+    let mut unasked = false;
+    for (_, saw) in view.steps(|step, saw| (step.address == Some(address)).then_some(saw)) {
+        match saw {
+            Saw::Upgrade(_) => asked.push("a WebSocket upgrade".to_owned()),
+            Saw::Http(_) => asked.push("HTTP".to_owned()),
+            Saw::Tls(_) => asked.push("TLS".to_owned()),
+            Saw::Hello(_) => asked.push("a Sidetone hello".to_owned()),
+            Saw::Exchange(_) => asked.push("the words of --send".to_owned()),
+            Saw::Identify(it) => {
+                unasked |= it.unasked_end.is_some();
+                asked.extend(it.asked.iter().map(|one| one.what.clone()));
+            }
+            _ => {}
+        }
+    }
+    if unasked {
+        return Vec::new();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    asked.retain(|what| seen.insert(what.clone()));
+    asked
+}
+
+/// A header that proxies write must come first: without it connections are ended, with it there is an answer.
+pub(super) fn proxy_header(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
+    let all = view.steps(|step, saw| match saw {
+        Saw::Identify(it) if it.answers_like.as_deref() == Some("PROXY protocol") => Some((step.address?, it)),
+        _ => None,
+    });
+    let open = |address: SocketAddr| {
+        LAYERS.iter().flat_map(|layer| failed(checks, layer)).any(|check| address_of(check) == Some(address))
+    };
+    let (line, (address, it)) = all.into_iter().find(|(_, (address, _))| open(*address))?;
+    let id = view.cite(line);
+    let without: Vec<_> = it.asked.iter().filter(|one| one.answer.is_empty()).map(|one| one.what.as_str()).collect();
+    let with = it.asked.iter().find(|one| !one.answer.is_empty())?.answer.first_line(60);
+    let chain = vec![
+        link(format!("without a header it ends the connection without a byte; asked: {}", without.join(", ")), std::slice::from_ref(&id))?,
+        link(format!("after the header \"PROXY UNKNOWN\" it answers: {with}"), std::slice::from_ref(&id))?,
+    ];
+    let summary = format!(
+        "{address} ends every connection that does not begin with a header of the PROXY protocol; with one it answers"
+    );
+    let broken = refuted("the server is broken and ends every connection", "its answer after that header", vec![id]);
+    let layers = LAYERS.iter().flat_map(|layer| failed(checks, layer));
+    let explained = layers.filter(|check| address_of(check) == Some(address)).map(|check| check.id.clone()).collect();
+    Some((finding("tcp.proxy_header_expected", summary, chain, vec![broken])?, explained))
 }
 
 pub(super) fn cut(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
@@ -96,8 +148,13 @@ pub(super) fn cut(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         open("a proxy or load balancer answers for a server that is not there", "a probe of the server behind it"),
     ];
     let (code, what) = if reset { ("tcp.reset_after_accept", "resets") } else { ("tcp.closed_early", "closes") };
-    let summary =
-        format!("{address} accepts connections and {what} them before it answers a byte, whatever it is asked");
+    let asked = asked(view, address);
+    let when = if asked.is_empty() {
+        format!("accepts connections and {what} them before anything is said")
+    } else {
+        format!("accepts connections and {what} them without a byte; asked: {}", asked.join(", "))
+    };
+    let summary = format!("{address} {when}");
     let layers = LAYERS.iter().flat_map(|layer| failed(checks, layer));
     let explained = layers.filter(|check| {
         let at = address_of(check);

@@ -36,6 +36,7 @@ pub(super) const RULES: &[Rule] = &[
     lost::slow_fallback,
     lost::filtered,
     lost::unreachable,
+    cut::proxy_header,
     cut::cut,
 ];
 

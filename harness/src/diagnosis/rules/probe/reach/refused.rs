@@ -30,9 +30,24 @@ fn untaken<'a>(view: &View<'a>, checks: &[Check]) -> Option<(usize, &'a Behind, 
 fn refusals(view: &mut View<'_>, all: &[Attempt<'_>]) -> Vec<Link> {
     let links = all.iter().filter_map(|attempt| {
         let id = view.cite(attempt.line);
-        link(format!("{} refuses after {} us: {}", attempt.address, attempt.step.took_us, attempt.failure), &[id])
+        link(format!("{} refuses after {} us{}: {}", attempt.address, attempt.step.took_us, times(attempt), attempt.failure), &[id])
     });
     links.collect()
+}
+
+/// How often it was tried, where that was more than once.
+fn times(attempt: &Attempt<'_>) -> String {
+    match attempts_of(attempt) {
+        0 | 1 => String::new(),
+        count => format!(" in each of {count} attempts"),
+    }
+}
+
+fn attempts_of(attempt: &Attempt<'_>) -> u32 {
+    match &attempt.step.saw {
+        Saw::Connect(it) => it.attempts,
+        _ => 1,
+    }
 }
 
 fn addresses(all: &[Attempt<'_>]) -> Vec<SocketAddr> {
@@ -60,7 +75,10 @@ pub(super) fn by_filter(view: &mut View<'_>, checks: &[Check]) -> Option<Found> 
     let mut hypotheses = vec![refuted("nothing listens there", "the kernel's socket table", vec![id.clone()])];
     if rule.is_none() {
         let statement = "the listener came only after the attempt";
-        hypotheses.push(hypothesis(HypothesisState::Open, statement, "a second attempt", vec![id]));
+        let again = attempts_of(&attempt) > 1;
+        let state = if again { HypothesisState::Refuted } else { HypothesisState::Open };
+        let by = if again { "further attempts, after the listener was seen" } else { "a second attempt" };
+        hypotheses.push(hypothesis(state, statement, by, vec![id]));
     }
     let whose = one.owners.first().map(|owner| format!(" of {}", who(owner))).unwrap_or_default();
     let summary = format!("{} is refused although {}{whose} listens: {by}", attempt.address, one.address);

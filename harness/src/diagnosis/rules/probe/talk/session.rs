@@ -73,7 +73,9 @@ pub(super) fn foreign(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     };
     let mut finding = finding("session.foreign_server_answered", summary, chain, vec![])?;
     if websocket {
-        let text = format!("probe ws://{} instead", cases.first()?.address);
+        let at = view.evidence.plan.probe.as_ref().and_then(|plan| plan.target.split_once("://").map(|(_, at)| at));
+        let at = at.map_or_else(|| cases[0].address.to_string(), str::to_owned);
+        let text = format!("probe ws://{at} instead");
         finding.fixes.insert(0, Fix { kind: FixKind::Safe, text });
     }
     if name.is_none() {

@@ -103,6 +103,36 @@ fn refused_with_it(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     Some((finding, explained(&found, checks, &["websocket.upgrade"])))
 }
 
+/// A SETTINGS frame of HTTP/2 where HTTP/1.1 was spoken.
+pub(super) fn http2_only(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
+    // length 3 bytes, type 4, no flag, stream 0 (RFC 9113, section 6.5)
+    let settings = |failure: &Failure| {
+        let begins = failure.begins.as_str();
+        begins.starts_with("\\x00\\x00") && begins.get(12..32).is_some_and(|rest| rest == "\\x04\\x00\\x00\\x00\\x00")
+    };
+    let mut found = answers(view, checks);
+    found.retain(|case| case.saw.failure.as_ref().is_some_and(settings));
+    let first = found.first()?;
+    let ids = evidence(&found);
+    let chain = vec![
+        link("the request was one of HTTP/1.1", &ids)?,
+        link("what came begins with a SETTINGS frame of HTTP/2", &ids)?,
+    ];
+    let summary = format!(
+        "{} speaks HTTP/2 without TLS and no HTTP/1.1, which a WebSocket upgrade needs",
+        addresses(&found)
+    );
+    let identified = identified(view, first.address);
+    let other = "it is another protocol that only begins like HTTP/2";
+    let hypotheses = match identified {
+        Some((id, it)) if it.answers_like.as_deref() == Some("HTTP/2") || it.greeting.as_ref().is_some_and(|g| g.protocol.as_deref() == Some("HTTP/2")) => {
+            vec![refuted(other, "a further connection begins with SETTINGS too", vec![id])]
+        }
+        _ => vec![hypothesis(HypothesisState::Open, other, "curl --http2-prior-knowledge", ids)],
+    };
+    Some((finding("http.http2_only", summary, chain, hypotheses)?, explained(&found, checks, ABOVE_HTTP)))
+}
+
 pub(super) fn too_slow(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let slow = |failure: &Failure| {
         let begins = failure.begins.as_str();

@@ -31,6 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     refusals::not_upgraded,
     handshake::bad_accept_key,
     handshake::headers_lost_in_the_answer,
+    handshake::http2_only,
     handshake::too_slow,
     handshake::no_reply,
     frames::protocol_error,
@@ -100,7 +101,7 @@ fn cases<'a, T>(
 /// First tries of upgrades that failed.
 fn upgrades<'a>(view: &mut View<'a>, checks: &[Check]) -> Vec<Case<'a, Upgrade>> {
     cases(view, checks, "websocket.upgrade", |saw| match saw {
-        Saw::Upgrade(upgrade) if !upgrade.second_try => Some(upgrade),
+        Saw::Upgrade(upgrade) if upgrade.is_first() => Some(upgrade),
         _ => None,
     })
 }

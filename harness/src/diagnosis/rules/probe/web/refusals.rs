@@ -5,7 +5,8 @@ use crate::diagnosis::checks::probe::web::{status_line, words};
 use crate::diagnosis::rules::{Found, finding, hypothesis, link, refuted};
 use crate::diagnosis::view::View;
 use crate::evidence::probed::{Excerpt, Http, Saw, Upgrade};
-use crate::evidence::{Check, Fix, FixKind, HypothesisState, Link};
+use crate::evidence::{Check, Finding, Fix, FixKind, HypothesisState, Link};
+use std::net::SocketAddr;
 
 /// Those that the rule wants, and of them those with the status of the first: other statuses are another fact.
 pub(super) fn with_status(
@@ -151,6 +152,25 @@ fn as_websocket(location: &str) -> Option<String> {
     }
 }
 
+fn addresses_of<T>(cases: &[Case<'_, T>]) -> Vec<SocketAddr> {
+    cases.iter().map(|case| case.address).collect()
+}
+
+/// Where another path of these addresses has a WebSocket, adds that to a finding, as its first fix. Whether there is one.
+fn at_another_path(view: &mut View<'_>, at: &[SocketAddr], finding: &mut Finding) -> bool {
+    let others = view.steps(|step, saw| match saw {
+        Saw::Upgrade(other) if other.elsewhere && other.failure.is_none() => {
+            Some(other.answer.url.as_str()).filter(|_| step.address.is_some_and(|address| at.contains(&address)))
+        }
+        _ => None,
+    });
+    let Some((line, url)) = others.into_iter().next() else { return false };
+    let url = words(&Excerpt::text(url), 200);
+    finding.chain.extend(link(format!("the same upgrade at {url} gets 101"), &[view.cite(line)]));
+    finding.fixes.insert(0, Fix { kind: FixKind::Safe, text: format!("use {url}: a WebSocket is there") });
+    true
+}
+
 pub(super) fn upstream_failed(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let (cases, http) = with_status(answers(view, checks), |http| matches!(http.status, Some(502..=504)))?;
     let mut chain = vec![answered(&cases, http)?];
@@ -216,7 +236,9 @@ pub(super) fn headers_lost(view: &mut View<'_>, checks: &[Check]) -> Option<Foun
         addresses(&asked),
         status_line(http)
     );
-    let finding = medium(finding("http.upgrade_headers_lost", summary, chain, hypotheses)?);
+    let mut finding = medium(finding("http.upgrade_headers_lost", summary, chain, hypotheses)?);
+    let at = addresses_of(&asked);
+    at_another_path(view, &at, &mut finding);
     Some((finding, explained(&asked, checks, ABOVE_HTTP)))
 }
 
@@ -238,14 +260,20 @@ pub(super) fn wrong_path(view: &mut View<'_>, checks: &[Check]) -> Option<Found>
     let summary =
         format!("{}{pid} {what} at {}: it answers {}{program}", addresses(&cases), path(http), status_line(http));
     let statement = "another server than the one that is meant answers there (session.foreign_server_answered)";
-    let ours = http.header("server").is_some_and(|name| name.to_ascii_lowercase().starts_with("sidetone"));
+    let ours = http.is_sidetone();
     let other = if ours {
         refuted(statement, "its Server header says that it is Sidetone", decides)
     } else {
         hypothesis(HypothesisState::Open, statement, "its Server header, and who owns the port", decides)
     };
-    let finding = finding("http.wrong_path", summary, chain, vec![other])?;
-    let finding = if ours { finding } else { medium(finding) };
+    let mut finding = finding("http.wrong_path", summary, chain, vec![other])?;
+    if !ours {
+        // where a WebSocket of somebody else's is, its own documentation says
+        finding.fixes.retain(|fix| !fix.text.contains("Sidetone"));
+    }
+    let at = addresses_of(&cases);
+    let found = at_another_path(view, &at, &mut finding);
+    let finding = if ours || found { finding } else { medium(finding) };
     Some((finding, explained(&cases, checks, ABOVE_HTTP)))
 }
 
@@ -278,6 +306,11 @@ pub(super) fn not_upgraded(view: &mut View<'_>, checks: &[Check]) -> Option<Foun
         hypothesis(HypothesisState::Open, lost, by, ids)
     });
     let sure = doubt.is_none();
-    let finding = finding("http.not_upgraded", summary, chain, doubt.into_iter().collect())?;
+    let mut finding = finding("http.not_upgraded", summary, chain, doubt.into_iter().collect())?;
+    if !http.is_sidetone() {
+        finding.fixes.retain(|fix| !fix.text.contains("Sidetone"));
+    }
+    let at = addresses_of(&asked);
+    at_another_path(view, &at, &mut finding);
     Some((if sure { finding } else { medium(finding) }, explained(&asked, checks, ABOVE_HTTP)))
 }

@@ -332,7 +332,7 @@ fn silence_and_slowness_are_no_status() {
     found(vec![unanswered(slow)], "http.response_too_slow", Confidence::Medium, &["only 9 bytes"]);
     for failure in [
         Failure::new(How::TooSlow, "only 4 bytes within 1000 ms").after(b"SSH-"),
-        Failure::new(How::Malformed, "what it answers is no HTTP").after(b"\x00\x01\x02"),
+        Failure::new(How::Malformed, "the reply is not HTTP").after(b"\x00\x01\x02"),
         Failure::new(How::TooMuch, "more than 64 KiB of headers"),
     ] {
         let report = nothing_found(vec![unanswered(failure)]);
