@@ -11,8 +11,14 @@ use std::sync::mpsc::{Receiver, channel};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+/// The arguments of a probe whose layers may take long, unless they say otherwise: what comes is waited for.
+pub(crate) fn patient<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let patience: &[&str] = if args.contains(&"--timeout") { &[] } else { &["--timeout", "30s"] };
+    [&["probe"], patience, args].concat()
+}
+
 async fn probe(place: &Place, args: &[&str]) -> Ended {
-    let child = place.command(&[&["probe"], args].concat()).spawn().unwrap();
+    let child = place.command(&patient(args)).spawn().unwrap();
     // not `Place::end`: a server may still run
     tokio::time::timeout(SOON, child.wait_with_output()).await.expect("the probe did not end").unwrap().into()
 }

@@ -2,6 +2,7 @@
 #![cfg(test)] // so that the lints know the helpers for test code
 
 use super::place::{Ended, Place, SOON, json, saboteur, sidetone};
+use super::probe_commands::patient;
 use sidetone_harness::evidence::{Answer, Observation, Question};
 use sidetone_harness::probe::follow_up;
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 async fn probe(place: &Place, args: &[&str]) -> Ended {
-    let mut command = place.command(&[&["probe"], args].concat());
+    let mut command = place.command(&patient(args));
     let child = command.spawn().unwrap();
     // not `Place::end`: a server may still run
     tokio::time::timeout(SOON, child.wait_with_output()).await.expect("the probe did not end").unwrap().into()

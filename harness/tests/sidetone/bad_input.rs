@@ -236,13 +236,14 @@ fn a_bad_peer_is_closed_with_the_right_code_and_nobody_else_notices() {
             let (code, reason) = offender.closed();
             assert_eq!(code, Some(case.close_code), "{} over {transport}: {reason}", case.what);
             bystanders.hear_on();
-            offenders.push((case, transport, offender.address));
+            // kept, so that nobody else gets its port
+            offenders.push((case, transport, offender));
         }
     }
     bystanders.end();
     let records = server.stop();
-    for (case, transport, address) in offenders {
-        let blames = blames(&records, address);
+    for (case, transport, offender) in offenders {
+        let blames = blames(&records, offender.address);
         let [Event::ConnectionMalformed { close_code, .. }] = blames[..] else {
             panic!("{} over {transport}: one connection.malformed, not {blames:?}", case.what);
         };
@@ -262,7 +263,7 @@ fn what_is_unusual_but_allowed_keeps_the_connection() {
     ];
     let server = Server::start();
     for transport in BOTH {
-        let (mut peer, _) = Peer::join(&server, transport, "ada", "lobby");
+        let (mut peer, _) = Peer::join(&server, transport, &format!("over {transport}"), "lobby");
         for (what, act) in allowed {
             act(&mut peer);
             peer.tell(&ping());
@@ -289,7 +290,7 @@ fn a_hello_is_refused_with_the_reason() {
     ];
     let server = Server::start();
     let bystanders = Bystanders::start(&server);
-    let mut addresses = Vec::new();
+    let mut peers = Vec::new();
     for (expected, change) in refused {
         for transport in BOTH {
             let mut peer = Peer::connect(&server, transport);
@@ -303,13 +304,13 @@ fn a_hello_is_refused_with_the_reason() {
             assert_eq!(refusal.code, expected, "over {transport}: {}", refusal.message);
             assert_eq!(peer.closed().0, Some(1008), "{expected:?} over {transport}");
             bystanders.hear_on();
-            addresses.push((expected, peer.address));
+            peers.push((expected, peer));
         }
     }
     bystanders.end();
     let records = server.stop();
-    for (expected, address) in addresses {
-        let blames = blames(&records, address);
+    for (expected, peer) in peers {
+        let blames = blames(&records, peer.address);
         let [Event::SessionRefused { code, .. }] = blames[..] else {
             panic!("{expected:?}: one session.refused, not {blames:?}");
         };

@@ -409,7 +409,7 @@ mod tests {
     ) -> Vec<Saw> {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         tokio::spawn(peer(theirs));
-        let socket = WebSocket { stream: Box::new(ours), early: Vec::new(), subprotocol: None };
+        let socket = WebSocket { stream: Box::new(ours), early: Vec::new(), subprotocol: None, extended: false };
         let watch = Watch::start(options.deadline);
         let steps = socket.look(([127, 0, 0, 1], 9).into(), &options, watch).await;
         steps.into_iter().map(|step| step.saw).collect()
