@@ -78,7 +78,7 @@ mod tests {
 
     fn taken() -> Behind {
         let errno = Errno { number: 98, name: "EADDRINUSE".to_owned() };
-        Behind { bind: Some(Answer::NotBound { errno, reason: String::new() }), ..Behind::default() }
+        Behind { bind: Some(Answer::NotBound { errno, call: "bind".to_owned() }), ..Behind::default() }
     }
 
     fn refused() -> Step {

@@ -176,25 +176,43 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, steps: &[Step])
         }
         None => Box::new(stream),
     };
-    let mut key = String::new();
+    let mut request = String::new();
     for step in steps {
         match word(step) {
-            "send" => both.write_all(&bytes(text(step, 1), &key))?,
+            "send" => both.write_all(&bytes(text(step, 1), &request))?,
             "send-repeatedly" => {
-                let what = bytes(text(step, 1), &key);
+                let what = bytes(text(step, 1), &request);
                 let times = step.get(2).and_then(toml::Value::as_integer).unwrap_or(i64::MAX);
                 for _ in 0..times {
                     both.write_all(&what)?;
                 }
             }
             "drip" => {
-                for byte in bytes(text(step, 1), &key) {
+                for byte in bytes(text(step, 1), &request) {
                     both.write_all(&[byte])?;
                     both.flush()?;
                     std::thread::sleep(milliseconds(step, 2));
                 }
             }
-            "read-request" => key = read_request(&mut both)?,
+            "read-request" => request = read_request(&mut both)?,
+            "read-line" => drop(read_until(&mut both, b"\n")?),
+            "close-if" if request.contains(text(step, 1)) => return both.flush(),
+            "close-if" => {}
+            "close-unless" => {
+                let wanted = bytes(text(step, 1), &request);
+                let mut came = vec![0; wanted.len()];
+                both.read_exact(&mut came)?;
+                if came != wanted {
+                    return both.flush();
+                }
+            }
+            "unless-path" => {
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                if path.split('?').next() != Some(text(step, 1)) {
+                    both.write_all(&bytes(text(step, 2), &request))?;
+                    return both.flush();
+                }
+            }
             "read" => both.read_exact(&mut vec![0; usize::try_from(number(step, 1)).unwrap()])?,
             "read-frame" => drop(read_frame(&mut both)?),
             "read-sidetone" => read_sidetone(&mut both)?,
@@ -242,8 +260,14 @@ fn milliseconds(step: &Step, at: usize) -> Duration {
     Duration::from_millis(u64::try_from(number(step, at)).unwrap())
 }
 
-/// `\xNN` is a byte; `{accept}` the accept key of the last request, `{date}` the time as HTTP writes it.
-fn bytes(text: &str, key: &str) -> Vec<u8> {
+/// `\xNN` is a byte; `{accept}` the accept key of the last request, `{chosen}` the header with the first subprotocol that it offers,
+/// `{date}` the time as HTTP writes it.
+fn bytes(text: &str, request: &str) -> Vec<u8> {
+    let key = value(request, "sec-websocket-key");
+    let offered = value(request, "sec-websocket-protocol");
+    let first = offered.split(',').next().unwrap_or_default().trim();
+    let chosen = if first.is_empty() { String::new() } else { format!("Sec-WebSocket-Protocol: {first}\r\n") };
+    let text = text.replace("{chosen}", &chosen);
     let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let text = text.replace("{accept}", &derive_accept_key(key.as_bytes())).replace("{date}", &date);
     let mut out = Vec::new();
@@ -256,20 +280,28 @@ fn bytes(text: &str, key: &str) -> Vec<u8> {
     out
 }
 
-/// Reads to the empty line; gives the WebSocket key.
+/// Reads to the empty line.
 fn read_request(stream: &mut dyn Both) -> io::Result<String> {
-    let mut request = Vec::new();
+    read_until(stream, b"\r\n\r\n")
+}
+
+fn read_until(stream: &mut dyn Both, end: &[u8]) -> io::Result<String> {
+    let mut came = Vec::new();
     let mut byte = [0];
-    while !request.ends_with(b"\r\n\r\n") {
+    while !came.ends_with(end) {
         stream.read_exact(&mut byte)?;
-        request.push(byte[0]);
+        came.push(byte[0]);
     }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let key = request.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
+    Ok(String::from_utf8_lossy(&came).into_owned())
+}
+
+/// The value of a header of a request, by its name in lower case; empty: it has none.
+fn value(request: &str, name: &str) -> String {
+    let found = request.lines().find_map(|line| {
+        let (given, value) = line.split_once(':')?;
+        given.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
     });
-    Ok(key.unwrap_or_default())
+    found.unwrap_or_default()
 }
 
 /// Reads a frame of Sidetone's, of at most 64 KiB.

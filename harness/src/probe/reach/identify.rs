@@ -361,3 +361,201 @@ fn known_by_question(name: &str, bytes: &[u8]) -> Option<&'static str> {
     let row: &Protocol = protocols::PROTOCOLS.iter().find(|protocol| protocol.name == name)?;
     row.question.as_ref().is_some_and(|question| (question.answers)(bytes)).then_some(row.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::target::Target;
+    use std::future::Future;
+    use std::sync::Mutex;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// What was found at a server, and how each of its connections ended: `true`, with a FIN of ours.
+    struct Found {
+        identified: Identified,
+        in_order: Vec<bool>,
+    }
+
+    /// Looks at a server that does this with the first bytes of each connection, and then reads to its end.
+    async fn look<F: Future<Output = Option<TcpStream>> + Send + 'static>(
+        scope: Scope,
+        serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Found {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (serve, ends) = (Arc::new(serve), Arc::new(Mutex::new(Vec::new())));
+        let told = Arc::clone(&ends);
+        let server = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (serve, told) = (Arc::clone(&serve), Arc::clone(&told));
+                connections.spawn(async move {
+                    let Some(mut stream) = serve(stream).await else { return };
+                    let ended = stream.read_to_end(&mut Vec::new()).await;
+                    told.lock().unwrap().push(ended.is_ok());
+                });
+            }
+        });
+        let Ok(Target::Url(url)) = address.to_string().parse() else { panic!() };
+        let options = Options { behind: false, ..Options::new(url) };
+        let step = identify(None, scope, address, &options, Watch::start(Duration::from_secs(20))).await;
+        let Saw::Identify(identified) = step.saw else { panic!("{step}") };
+        let seen = || ends.lock().unwrap().len();
+        let all = usize::try_from(identified.connections).unwrap();
+        let patience = timeout(Duration::from_secs(2), async {
+            while seen() < all {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        drop(patience.await); // those that the server itself ended are not counted
+        server.abort();
+        let in_order = ends.lock().unwrap().clone();
+        Found { identified, in_order }
+    }
+
+    async fn request(stream: &mut TcpStream) -> Vec<u8> {
+        let mut buffer = vec![0; 4_096];
+        let count = stream.read(&mut buffer).await.unwrap_or(0);
+        buffer.truncate(count);
+        buffer
+    }
+
+    fn asked(found: &Found) -> Vec<&str> {
+        found.identified.asked.iter().map(|one| one.what.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn one_that_greets_is_asked_nothing() {
+        let found = look(Scope::All, |mut stream| async move {
+            stream.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+            Some(stream)
+        })
+        .await;
+        let greeting = found.identified.greeting.as_ref().unwrap();
+        assert_eq!((found.identified.speaks, greeting.protocol.as_deref()), (Speaks::Greeting, Some("SSH")));
+        assert_eq!(greeting.begins.as_str(), "SSH-2.0-x\r\n");
+        assert_eq!((asked(&found).len(), found.in_order), (0, vec![true]));
+    }
+
+    #[tokio::test]
+    async fn one_that_drips_its_greeting_is_known_too() {
+        let found = look(Scope::All, |mut stream| async move {
+            for byte in b"220 mx.example.org ESMTP\r\n" {
+                stream.write_all(&[*byte]).await.ok()?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Some(stream)
+        })
+        .await;
+        assert!(found.identified.is_known(), "{:?}", found.identified);
+    }
+
+    #[tokio::test]
+    async fn one_that_says_nothing_is_asked_on_six_connections_that_end_in_order() {
+        let found = look(Scope::All, |stream| async move { Some(stream) }).await;
+        let seen = &found.identified;
+        assert_eq!((seen.speaks, seen.otherwise.as_str(), &seen.failure), (Speaks::Silent, "waits", &None));
+        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "Redis", "MQTT"]);
+        assert_eq!((seen.connections, found.in_order), (6, vec![true; 6]));
+    }
+
+    #[tokio::test]
+    async fn one_that_closes_before_anything_is_said_and_one_that_closes_on_strange_words() {
+        let found = look(Scope::All, |stream| async move {
+            drop(stream);
+            None
+        })
+        .await;
+        assert_eq!((found.identified.speaks, found.identified.unasked_end.as_deref()), (Speaks::Closes, Some("closes")));
+        assert!(!asked(&found).contains(&"PROXY protocol"), "who waits for no words is asked for none");
+        let found = look(Scope::All, |mut stream| async move {
+            request(&mut stream).await;
+            stream.shutdown().await.ok()?;
+            None
+        })
+        .await;
+        assert_eq!((found.identified.speaks, found.identified.unasked_end.as_deref()), (Speaks::Closes, None));
+        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "PROXY protocol", "MQTT"]);
+    }
+
+    /// Answers what begins like that, and ends every other connection.
+    async fn answering(scope: Scope, start: &'static [u8], answer: &'static [u8]) -> Found {
+        look(scope, move |mut stream| async move {
+            let mut buffer = [0; 4_096];
+            let mut count = 0;
+            while count < start.len() {
+                match stream.read(&mut buffer[count..]).await.ok()? {
+                    0 => return Some(stream),
+                    more => count += more,
+                }
+            }
+            if !buffer.starts_with(start) {
+                return None;
+            }
+            stream.write_all(answer).await.ok()?;
+            Some(stream)
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn each_is_known_by_what_it_answers() {
+        let http = answering(Scope::All, b"GET", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!((http.identified.speaks, asked(&http)), (Speaks::Http, vec!["HTTP"]));
+        let socket = answering(Scope::All, b"GET / ", b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
+        assert_eq!((socket.identified.speaks, asked(&socket).len()), (Speaks::WebSocket, 1));
+        let tls = answering(Scope::All, b"\x16\x03", b"\x15\x03\x01\x00\x02\x02\x46").await;
+        assert_eq!(tls.identified.speaks, Speaks::Tls);
+        let mqtt = answering(Scope::All, b"\x10", b"\x20\x02\x00\x01").await;
+        assert_eq!((mqtt.identified.speaks, mqtt.identified.answers_like.as_deref()), (Speaks::Unknown, Some("MQTT")));
+        let proxied = answering(Scope::All, b"PROXY ", b"HTTP/1.0 200 OK\r\n\r\n").await;
+        assert_eq!(proxied.identified.answers_like.as_deref(), Some("PROXY protocol"));
+        let redis = answering(Scope::Bare, b"PING", b"+PONG\r\n").await;
+        assert!(redis.identified.answers_like.is_none(), "it closed on the hello, so that others are likelier");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_text_is_asked_no_binary_question() {
+        let found = look(Scope::All, |mut stream| async move {
+            let asked = request(&mut stream).await;
+            assert!(asked.is_ascii(), "{asked:x?}");
+            if !asked.is_empty() {
+                stream.write_all(b"{\"error\":{\"code\":-32700},\"id\":null,\"jsonrpc\":\"2.0\"}\r\n").await.ok()?;
+            }
+            Some(stream)
+        })
+        .await;
+        assert_eq!(found.identified.answers_like.as_deref(), Some("JSON-RPC"));
+        assert_eq!(asked(&found), ["HTTP"]);
+    }
+
+    #[tokio::test]
+    async fn a_400_may_come_from_a_port_for_https_and_the_handshake_is_ended_in_order() {
+        let found = look(Scope::All, |mut stream| async move {
+            let asked = request(&mut stream).await;
+            let answer: &[u8] = if asked.starts_with(b"GET") {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+            } else {
+                b"\x15\x03\x01\x00\x02\x02\x46"
+            };
+            stream.write_all(answer).await.ok()?;
+            Some(stream)
+        })
+        .await;
+        assert_eq!((found.identified.speaks, asked(&found)), (Speaks::Tls, vec!["HTTP", "TLS"]));
+        assert_eq!(found.in_order, [true; 3]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_late_still_counts() {
+        let found = look(Scope::Bare, |mut stream| async move {
+            request(&mut stream).await;
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            stream.write_all(b"ERROR\r\n").await.ok()?;
+            Some(stream)
+        })
+        .await;
+        assert_eq!(found.identified.answers_like.as_deref(), Some("memcached"), "{:?}", found.identified);
+    }
+}
