@@ -32,7 +32,7 @@ use crate::net::dial::Target;
 use crate::protocol::RefusalCode;
 use crate::session::Backoff;
 use session::SessionEnd;
-use shared::Shared;
+use shared::{Shared, lock};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -186,7 +186,11 @@ async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::U
             () = session::told_to_leave(shared, commands) => return Outcome::Done,
         };
         let problem = match linked {
-            Err(_) => format!("{} did not answer in time", shared.config.target),
+            // an attempt that our own patience cuts short says less than one that came to an end
+            Err(_) => lock(&shared.room)
+                .problem
+                .clone()
+                .unwrap_or_else(|| format!("{} did not answer in time", shared.config.target)),
             Ok(Err(link::LinkError::Refused(refusal))) if !may_try_again(was_in, refusal.code) => {
                 return Outcome::Refused(refusal.message);
             }
@@ -203,6 +207,7 @@ async fn live(shared: &Arc<Shared>, media: &media::Media, commands: &mut mpsc::U
                 }
             }
         };
+        lock(&shared.room).problem = Some(problem.clone());
         let given_up = if was_in { Outcome::Lost(problem.clone()) } else { Outcome::Unreachable(problem.clone()) };
         let delay = backoff.next_delay(rand::random());
         let tries_left = patience.is_none_or(|p| clock::monotonic() + delay < unconnected_since + p);

@@ -55,6 +55,8 @@ pub(super) struct Room {
     pub(super) others: BTreeMap<u16, Remote>,
     pub(super) chat: VecDeque<String>,
     pub(super) status: String,
+    /// Why there is no connection, by the last attempt that came to an end.
+    pub(super) problem: Option<String>,
     pub(super) pictures: BTreeMap<String, Pictures>,
 }
 

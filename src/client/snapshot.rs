@@ -26,7 +26,8 @@ pub(super) async fn wait(shared: &Shared) -> Result<(), Outcome> {
         let waited = timeout.as_millis();
         let target = &shared.config.target;
         return Err(if shared.counters.connections.load(Ordering::Relaxed) == 0 {
-            Outcome::Unreachable(format!("{target} could not be reached within {waited} ms"))
+            let problem = lock(&shared.room).problem.clone();
+            Outcome::Unreachable(problem.unwrap_or_else(|| format!("{target} could not be reached within {waited} ms")))
         } else {
             let others = lock(&shared.room).others.len();
             Outcome::NothingCame(match others {

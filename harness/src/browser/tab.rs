@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long the page may take for anything. Only a page that does not do it takes so long.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A browser that runs, with a silent microphone and the browser's own fake camera. Dropping it ends it.
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl Tab {
     /// Waits until an expression gives something that JavaScript takes for true, and gives that.
     ///
     /// # Errors
-    /// It threw, or did not within 20 s; says what the page was in then.
+    /// It threw, or did not within a minute; says what the page was in then.
     pub async fn until(&self, expression: &str) -> Result<Value, String> {
         let looking = format!(
             "new Promise((done, fail) => {{

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{Message, accept};
 
 /// Long enough for a busy machine; only a failing test waits for it.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_mins(2);
 
 /// Between two looks at the processes.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -189,6 +189,19 @@ impl Driver {
         self.until(|e| matches!(e, Event::ClientJoined { .. }));
     }
 
+    /// Until enough of the tone is in the file, which may not be complete: 16-bit samples after a header of 44 bytes.
+    fn records_the_microphone(&self) {
+        let recorded = || -> Vec<f32> {
+            let bytes = fs::read(self.folder.path().join("sound.wav")).unwrap_or_default();
+            let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2);
+            samples.map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
+        };
+        while moments_of_the_tone(&recorded()) < 5 {
+            assert!(monotonic() < self.began + SOON, "the tone is not recorded");
+            thread::sleep(LOOK_AGAIN * 10);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
@@ -233,6 +246,15 @@ impl Ended {
     }
 }
 
+/// How many tenths of a second are the microphone's tone and nothing else: a busy machine cuts the others.
+fn moments_of_the_tone(sound: &[f32]) -> usize {
+    let pure = |part: &&[f32]| {
+        let (tone, rms) = (meter::tone_db(part, 440.0), meter::rms_db(part));
+        rms > -17.0 && (tone - rms - 3.0).abs() < 0.5
+    };
+    sound.chunks_exact(4_800).filter(pure).count()
+}
+
 /// Processes whose command line names the folder, as a browser's does, and that are no zombies.
 fn processes(folder: &Path) -> Vec<i32> {
     let folder = folder.as_os_str().as_encoded_bytes();
@@ -260,6 +282,7 @@ fn a_whole_call_leaves_its_sound_pictures_statistics_and_nothing_else() {
     let mut driver = Driver::start(&target, &args.split_whitespace().collect::<Vec<_>>());
     driver.joined();
     driver.until(|e| matches!(e, Event::BrowserHeard { level_db, .. } if *level_db > -20.0));
+    driver.records_the_microphone();
     driver.until(|e| matches!(e, Event::BrowserScreenshot { of, .. } if of == "call"));
     driver.signal(Signal::SIGTERM);
     let ended = driver.end();
@@ -305,10 +328,7 @@ fn a_whole_call_leaves_its_sound_pictures_statistics_and_nothing_else() {
 
     // the microphone's file through the page into the recording
     let sound = read_wav(&ended.path("sound.wav")).unwrap();
-    assert!(sound.len() > 48_000, "{}", sound.len());
-    let part = &sound[sound.len() - 48_000..];
-    let (tone, rms) = (meter::tone_db(part, 440.0), meter::rms_db(part));
-    assert!(rms > -17.0 && (tone - rms - 3.0).abs() < 0.5, "{tone} {rms}");
+    assert!(moments_of_the_tone(&sound) >= 5, "{} samples", sound.len());
     let stats: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&stats["sidetone"]["state"], &stats["sidetone"]["video"]["width"]), (&"joined".into(), &320.into()));
     assert_eq!(fs::read(ended.path("pictures/Bo____x.jpg")).unwrap(), [0xff, 0xd8, 0xff]);
@@ -363,8 +383,8 @@ fn a_policy_in_front_of_the_page_is_told() {
     }
     let target = format!("ws://{}", serve(Way::Says("")));
     let policy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'none'";
-    let ended = run(&target, &["--once", "--timeout", "3s", "--page-policy", policy]);
-    ended.expect(4, &["was not in the room within 3000 ms"]);
+    let ended = run(&target, &["--once", "--timeout", "10s", "--page-policy", policy]);
+    ended.expect(4, &["was not in the room within 10000 ms"]);
     assert!(ended.has(|e| matches!(e, Event::BrowserPolicyViolation { directive, .. } if directive == "connect-src")));
 }
 
@@ -373,7 +393,7 @@ fn an_upgrade_that_is_refused_is_told() {
     if !browser_is_there() {
         return;
     }
-    let ended = run(&format!("ws://{}", serve(Way::Refuses)), &["--once", "--timeout", "3s"]);
+    let ended = run(&format!("ws://{}", serve(Way::Refuses)), &["--once", "--timeout", "10s"]);
     ended.expect(4, &["no WebSocket"]);
     assert!(
         ended.has(|e| matches!(e, Event::BrowserWebsocketFailed { error, .. } if error.contains("403"))),
@@ -390,7 +410,7 @@ fn a_refused_name_and_a_lost_connection_have_their_codes() {
     }
     let refused = run(&format!("ws://{}", serve(Way::Says("refuse"))), &[]);
     refused.expect(5, &["that is no name; choose another"]);
-    let lost = run(&format!("ws://{}", serve(Way::Closes)), &["--once", "--timeout", "2s"]);
+    let lost = run(&format!("ws://{}", serve(Way::Closes)), &["--once", "--timeout", "10s"]);
     lost.expect(7, &["gone"]);
     let closed = |e: &Event| matches!(e, Event::BrowserWebsocketClosed { code: Some(1001), reason, .. } if reason == "restarting");
     assert!(lost.has(closed), "{:#?}", lost.events);
@@ -401,11 +421,12 @@ fn what_is_no_page_of_ours_is_told_in_bounded_time() {
     if !browser_is_there() {
         return;
     }
-    let patience = ["--timeout", "2s"];
+    // long enough for a page to come on a busy machine
+    let patience = ["--timeout", "8s"];
     run(&format!("ws://{}", serve(Way::Silent)), &patience).expect(6, &["although", "takes connections; check that"]);
     run(&format!("ws://{}", serve(Way::Empty)), &patience).expect(6, &["not Sidetone's page", "404"]);
     let held = run(&format!("ws://{}", serve(Way::HoldsScript)), &patience);
-    held.expect(6, &["the page is not complete within 2000 ms"]);
+    held.expect(6, &["the page is not complete within 8000 ms"]);
     assert!(held.has(|e| matches!(e, Event::BrowserPageFailed { .. })));
     // a port that is bound, so that nobody else takes it, and does not listen
     let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

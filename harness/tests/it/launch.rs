@@ -3,6 +3,7 @@
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use sidetone::clock::monotonic;
 use sidetone_harness::evidence::{Observation, SocketRow, TableSource};
 use sidetone_harness::launch::{
     Capture, Exit, Launch, Launcher, NoLine, Process, SpawnFailed, Stream, read_log, resources,
@@ -17,8 +18,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Long enough for a busy machine; only a failing test waits for it.
-const SOON: Duration = Duration::from_secs(20);
+/// Long enough for a busy machine, and shorter than a child sleeps; only a failing test waits for it.
+const SOON: Duration = Duration::from_secs(40);
 
 fn launcher(folder: &Path) -> Launcher {
     Launcher { supervisor_exe: env!("CARGO_BIN_EXE_sidetone-harness").into(), log_dir: folder.to_owned() }
@@ -353,6 +354,12 @@ fn the_listener_of_another_process_is_found_by_pid_and_by_port() {
     assert!(!addresses.is_empty());
     let queued = TcpStream::connect(addresses[0]).unwrap();
     let pid = other.id();
+    // the kernel may complete the listener's side a little later
+    let patience = monotonic() + SOON;
+    let waits = |row: &SocketRow| row.local == addresses[0] && row.rx_queue == Some(1);
+    while !sockets::table(TableSource::Proc, &[pid], &[]).unwrap().iter().any(waits) {
+        assert!(monotonic() < patience, "the connection never waits to be accepted");
+    }
     for source in SOURCES {
         let mut by_pid = sockets::table(source, &[pid], &[]).unwrap();
         by_pid.retain(|row| row.state == "LISTEN");

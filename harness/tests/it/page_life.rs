@@ -2,7 +2,7 @@
 //! real page.
 #![cfg(test)] // so that the lints know the helpers for test code
 
-use super::place::sidetone;
+use super::place::{SOON, sidetone};
 use super::stage::{DESKTOP, Server, browser, browser_is_there, join, tab, unharmed, value};
 use std::process::{Child, Command, Stdio};
 
@@ -48,9 +48,10 @@ async fn sound_goes_on_in_the_background_and_through_a_change_of_the_network() {
 
     tab.hide(true).await.unwrap();
     tab.until("document.hidden").await.unwrap();
-    // half a second of three would be a tab whose timers are held back
-    let made_up = value(&tab, &format!("({PLAYED})(3)")).await;
-    assert!(made_up.as_u64().unwrap() < 24_000, "{made_up} samples of 3 s were made up in the background");
+    // a tab whose timers are held back never has a whole second of which hardly anything is made up; a busy machine has
+    let good = format!("({PLAYED})(1).then((madeUp) => madeUp < 8_000)");
+    let second = async { while value(&tab, &good).await != true {} };
+    tokio::time::timeout(SOON, second).await.expect("the sound is made up in the background");
     let told = "events('browser.situation').map(({ situation }) => situation)";
     assert!(value(&tab, told).await.as_array().unwrap().iter().any(|word| word == "background"));
     tab.hide(false).await.unwrap();

@@ -2,6 +2,7 @@
 #![cfg(test)] // so that the lints know the helpers for test code
 
 use super::place::{Ended, Place, SOON, root};
+use super::probe_commands::patient;
 use super::scripted::{Authority, Script, serve};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -64,7 +65,8 @@ async fn wrong(name: &str, case: &Case, place: &Place, authority: &Authority) ->
     };
     let args: Vec<String> = case.args.iter().map(|arg| fill(arg)).chain([fill(&case.target)]).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let child = place.command(&[&["probe"], args.as_slice()].concat()).spawn().unwrap();
+    // a case whose server keeps silent says how long; whatever else comes is waited for
+    let child = place.command(&patient(&args)).spawn().unwrap();
     let Ok(output) = tokio::time::timeout(SOON, child.wait_with_output()).await else {
         return Some(format!("{name}: the probe did not end"));
     };

@@ -11,8 +11,14 @@ use std::sync::mpsc::{Receiver, channel};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+/// The arguments of a probe whose layers may take long, unless they say otherwise: what comes is waited for.
+pub(crate) fn patient<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let patience: &[&str] = if args.contains(&"--timeout") { &[] } else { &["--timeout", "30s"] };
+    [&["probe"], patience, args].concat()
+}
+
 async fn probe(place: &Place, args: &[&str]) -> Ended {
-    let child = place.command(&[&["probe"], args].concat()).spawn().unwrap();
+    let child = place.command(&patient(args)).spawn().unwrap();
     // not `Place::end`: a server may still run
     tokio::time::timeout(SOON, child.wait_with_output()).await.expect("the probe did not end").unwrap().into()
 }
@@ -141,7 +147,7 @@ async fn it_waits_for_a_server_and_says_why_it_did_not_come() {
     let ended = probe(&place, &["--until", "healthy", "--for", "300ms", "--interval", "50ms", &nobody]).await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stdout.contains("NOT as expected: healthy within 0.3 s"), "{}", ended.stdout);
-    let failing = probe(&place, &["--until", "failing", "--for", "5s", &nobody]).await;
+    let failing = probe(&place, &["--until", "failing", "--for", "1m", &nobody]).await;
     assert_eq!(failing.code, Some(0), "{failing:?}");
     let comes = late(2);
     let target = format!("tcp://{comes}");
@@ -205,7 +211,7 @@ async fn words_are_sent_and_what_comes_back_is_compared() {
     let target = format!("tcp://{address}");
     let good = probe(&place, &["--send", "hello\\r\\n", "--expect", "^hel+o", &target]).await;
     assert_eq!(good.code, Some(0), "{good:?}");
-    let bad = probe(&place, &["--send", "hello", "--expect", "goodbye", "--timeout", "300ms", &target]).await;
+    let bad = probe(&place, &["--send", "hello", "--expect", "goodbye", "--timeout", "2s", &target]).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
     assert!(bad.stdout.contains("goodbye"), "{}", bad.stdout);
     let wrong = probe(&place, &["--expect", "(", &target]).await;

@@ -2,6 +2,7 @@
 #![cfg(test)] // so that the lints know the helpers for test code
 
 use super::place::{Ended, Place, SOON, json, saboteur, sidetone};
+use super::probe_commands::patient;
 use sidetone_harness::evidence::{Answer, Observation, Question};
 use sidetone_harness::probe::follow_up;
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 async fn probe(place: &Place, args: &[&str]) -> Ended {
-    let mut command = place.command(&[&["probe"], args].concat());
+    let mut command = place.command(&patient(args));
     let child = command.spawn().unwrap();
     // not `Place::end`: a server may still run
     tokio::time::timeout(SOON, child.wait_with_output()).await.expect("the probe did not end").unwrap().into()
@@ -45,7 +46,7 @@ async fn a_server_that_is_there() {
     assert_eq!(both.code, Some(0), "{both:?}");
     let mixed = probe(&place, &[&targets[0], "tcp://127.0.0.1:1"]).await;
     assert_eq!(mixed.code, Some(1), "a failure is not hidden by a pass: {mixed:?}");
-    let wrong = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "2s"]).await;
+    let wrong = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "30s"]).await;
     assert_eq!(wrong.code, Some(1), "the WebSocket port does not speak the TCP framing: {wrong:?}");
     child.kill().await.unwrap();
     place.nothing_left().await;
@@ -64,17 +65,18 @@ async fn browsed(place: &Place, program: std::path::PathBuf, args: &[&str]) -> (
         async { while json(&lines.next_line().await.unwrap().expect("it ended"))["event"] != "mdns.announced" {} };
     tokio::time::timeout(SOON, announced).await.unwrap();
     let question = Question::Browse { instance };
-    let mut answer = Answer::Gone {};
-    // on a busy machine a packet may be late: a server that is there gets several chances, each of them 1.5 s
-    for _ in 0..8 {
-        let seen = follow_up::answer(&question, "a test asks").await;
-        let Observation::FollowUp { answer: heard, .. } = seen else { panic!("{seen:?}") };
-        answer = heard;
-        let silent = !args.is_empty() && matches!(answer, Answer::NotFound { .. });
-        if silent || matches!(answer, Answer::Found { .. }) {
-            break;
+    // on a busy machine a packet may be late: a server that is there is asked until it answers
+    let asking = async {
+        loop {
+            let seen = follow_up::answer(&question, "a test asks").await;
+            let Observation::FollowUp { answer, .. } = seen else { panic!("{seen:?}") };
+            let silent = !args.is_empty() && matches!(answer, Answer::NotFound { .. });
+            if silent || matches!(answer, Answer::Found { .. }) {
+                return answer;
+            }
         }
-    }
+    };
+    let answer = tokio::time::timeout(SOON, asking).await.expect("it is never found");
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
     let mut rest = String::new();
@@ -130,9 +132,9 @@ async fn a_listener_that_says_nothing() {
     let place = Place::new();
     let address = listener(b"");
     for scheme in ["tcp", "ws"] {
-        let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "400ms"]).await;
+        let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "2s"]).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stdout.contains("no byte within 400 ms"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("no byte within 2000 ms"), "{}", ended.stdout);
         assert!(ended.stdout.contains("PASS"), "the connection itself works: {}", ended.stdout);
     }
 }
@@ -145,7 +147,7 @@ async fn a_listener_that_talks_nonsense() {
     {
         let address = listener(greeting);
         for scheme in ["tcp", "ws"] {
-            let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "1s"]).await;
+            let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "30s"]).await;
             assert_eq!(ended.code, Some(1), "{scheme} {greeting:?}: {ended:?}");
             assert!(ended.stdout.contains("FAIL"), "{}", ended.stdout);
         }
@@ -160,6 +162,6 @@ async fn targets_that_are_none() {
         assert!(ended.code == Some(2) && ended.stderr.contains(words), "{target}: {ended:?}");
     }
     // no resolver knows names under .invalid (RFC 6761)
-    let ended = probe(&place, &["tcp://nobody.invalid:7460", "--timeout", "5s"]).await;
+    let ended = probe(&place, &["tcp://nobody.invalid:7460", "--timeout", "30s"]).await;
     assert!(ended.code == Some(1) && ended.stdout.contains("nobody.invalid"), "{ended:?}");
 }

@@ -41,7 +41,7 @@ async fn stop(mut child: Child) {
 
 fn options(target: &str) -> Options {
     let Target::Url(url) = target.parse().unwrap() else { panic!("{target}") };
-    Options { deep: true, mdns_interfaces: Arc::new(["lo".to_owned()]), ..Options::new(url) }
+    Options { deep: true, deadline: SOON / 4, mdns_interfaces: Arc::new(["lo".to_owned()]), ..Options::new(url) }
 }
 
 fn hello_of(step: &Step) -> Option<&Hello> {
@@ -58,18 +58,19 @@ fn echo_of(step: &Step) -> Option<&EchoHeard> {
     }
 }
 
-/// What must hold on a machine that is as busy as it likes.
+/// What must hold on a machine that is as busy as it likes: sound may be cut and late, but it is this sound. How it is measured is
+/// tested where time is an argument, and what is wrong with an echo in `fixtures/probe/`.
 fn is_well(hello: &Hello, heard: &EchoHeard) {
     assert!(hello.answered && hello.failure.is_none(), "{hello:?}");
     assert_eq!((hello.code.as_deref(), hello.versions), (Some("version_unsupported"), Some((1, 1))));
     assert!(hello.agent.as_ref().is_some_and(|agent| agent.as_str().starts_with("sidetone/")), "{hello:?}");
     assert!(hello.capabilities.iter().any(|word| word == "echo"), "{hello:?}");
     assert!(heard.failure.is_none() && heard.offered == Some(true), "{heard:?}");
-    assert_eq!((heard.packets_sent, heard.packets_lost, heard.undecodable), (100, 0, 0), "{heard:?}");
-    assert!(heard.packets_received >= 90, "{heard:?}");
-    assert!(heard.level_heard_db.is_some_and(|db| (db + 20.0).abs() < 1.5), "{heard:?}");
+    assert_eq!((heard.packets_sent, heard.undecodable), (100, 0), "{heard:?}");
+    assert!(heard.packets_received > 0, "{heard:?}");
+    assert!(heard.level_heard_db.is_some_and(|db| (-32.0..-18.5).contains(&db)), "{heard:?}");
     assert!(heard.strongest_hz.is_some_and(|hz| (hz - 880.0).abs() < 3.0), "{heard:?}");
-    assert!(heard.mouth_to_ear_ms.is_some_and(|ms| (80.0..1_500.0).contains(&ms)), "{heard:?}");
+    assert!(heard.mouth_to_ear_ms.is_none_or(|ms| ms >= 80.0), "{heard:?}");
     assert!(heard.rtt_us.is_some() && heard.jitter_us.is_some(), "{heard:?}");
     assert_eq!(heard.clipped_fraction, Some(0.0));
 }
@@ -135,17 +136,18 @@ async fn what_a_server_advertises_answers_until_it_is_gone() {
     let instance = format!("deep {}", std::process::id());
     let (child, tcp, websocket) = server(&place, &["--mdns-interface", "lo", "--name", &instance]).await;
     let options = options(&format!("tcp://{tcp}"));
-    let mut answers = Vec::new();
-    // on a busy machine a packet may be late: several chances
-    for _ in 0..10 {
-        let step = talk::advertised::advertised(&options, Watch::start(options.deadline)).await;
-        let Saw::Advertised(advertised) = step.saw else { panic!("{step:?}") };
-        assert!(advertised.failure.is_none() && advertised.interfaces == ["lo"], "{advertised:?}");
-        answers = advertised.found;
-        if !answers.is_empty() {
-            break;
+    // on a busy machine a packet may be late
+    let asking = async {
+        loop {
+            let step = talk::advertised::advertised(&options, Watch::start(options.deadline)).await;
+            let Saw::Advertised(advertised) = step.saw else { panic!("{step:?}") };
+            assert!(advertised.failure.is_none() && advertised.interfaces == ["lo"], "{advertised:?}");
+            if !advertised.found.is_empty() {
+                return advertised.found;
+            }
         }
-    }
+    };
+    let answers = tokio::time::timeout(SOON, asking).await.expect("it is never found");
     let mut told: Vec<_> = answers.iter().map(|one| (one.address, one.failure.is_none())).collect();
     told.sort_unstable();
     let mut wanted = vec![(tcp, true), (websocket, true)];

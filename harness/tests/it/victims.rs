@@ -20,9 +20,9 @@ fn victim(place: &Place, args: &[u8]) -> Pid {
     found.expect("the victim runs")
 }
 
-/// Runs a call of 3 s and hits one of its programs in the middle.
+/// Runs a call of 6 s and hits one of its programs in the middle.
 async fn hit(place: &Place, args: &[u8], signal: Signal) -> Ended {
-    let child = place.command(&["run", "--out", "out", "--duration", "3s"]).spawn().unwrap();
+    let child = place.command(&["run", "--out", "out", "--duration", "6s"]).spawn().unwrap();
     in_the_call(place).await;
     kill(victim(place, args), signal).unwrap();
     place.end(child).await

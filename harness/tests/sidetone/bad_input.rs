@@ -3,6 +3,7 @@
 use super::support::peer::{BOTH, Voice, picture};
 use super::support::{Deadline, Got, Peer, Server, chat, hello, keep_alive};
 use bytes::Bytes;
+use sidetone::audio::FRAME;
 use sidetone::clock;
 use sidetone::event::{Event, Record, Transport};
 use sidetone::protocol::video::CHUNK_DATA;
@@ -13,83 +14,80 @@ use sidetone::protocol::{
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Two well-behaved peers that talk all the time.
 struct Bystanders {
     ending: Arc<AtomicBool>,
-    thread: JoinHandle<Heard>,
-}
-
-/// What one of them said and the other got.
-#[derive(Debug, Default)]
-struct Heard {
-    ticks: u32,
-    said: u32,
-    chats: u32,
-    sounds: u32,
+    /// Packets of sound that one of them got.
+    sounds: Arc<AtomicU32>,
+    thread: JoinHandle<(u32, u32)>,
 }
 
 impl Bystanders {
     fn start(server: &Server) -> Self {
         let (mut alice, _) = Peer::join(server, Transport::Tcp, "alice", "lobby");
         let (mut bob, _) = Peer::join(server, Transport::WebSocket, "bob", "lobby");
-        let ending = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ending);
+        let (ending, sounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (told, heard) = (Arc::clone(&ending), Arc::clone(&sounds));
         let thread = std::thread::spawn(move || {
-            let (mut voice, mut heard) = (Voice::new(440.0), Heard::default());
-            let began = clock::monotonic();
-            while heard.ticks < 60 || !told.load(Ordering::Relaxed) {
-                clock::sleep_until(began + Duration::from_millis(20) * heard.ticks);
+            let (mut voice, mut said, mut read) = (Voice::new(440.0), 0, 0);
+            let mut next = clock::monotonic();
+            for tick in 0_u32.. {
                 alice.audio(&voice.packet());
                 bob.audio(&AudioPacket::keep_alive());
-                if heard.ticks.is_multiple_of(10) {
-                    alice.tell(&chat(&format!("line {}", heard.said)));
-                    heard.said += 1;
+                if tick.is_multiple_of(10) && !told.load(Ordering::Relaxed) {
+                    alice.tell(&chat(&format!("line {said}")));
+                    said += 1;
                 }
-                heard.ticks += 1;
-                heard.read(&mut bob, Deadline::after(Duration::from_millis(2)));
-                Heard::default().read(&mut alice, Deadline::after(Duration::from_millis(2)));
+                while let Some(got) = alice.waiting() {
+                    assert!(matches!(got, Got::Frame(_)), "a bystander was closed: {got:?}");
+                }
+                while let Some(got) = bob.waiting() {
+                    let Got::Frame(frame) = got else { panic!("a bystander was closed: {got:?}") };
+                    if frame.kind == Kind::Audio {
+                        let sound = AudioPacket::decode(&frame.payload).unwrap().level < 127;
+                        heard.fetch_add(u32::from(sound), Ordering::Relaxed);
+                    } else if let Some(Message::Chat(chat)) = Message::decode(&frame).unwrap()
+                        && chat.from == "alice"
+                    {
+                        assert_eq!(chat.text, format!("line {read}"));
+                        read += 1;
+                    }
+                }
+                if told.load(Ordering::Relaxed) && read == said {
+                    break;
+                }
+                next = (next + FRAME).max(clock::monotonic());
+                clock::sleep_until(next);
             }
-            let deadline = Deadline::new();
-            while heard.chats < heard.said && !deadline.passed() {
-                heard.read(&mut bob, Deadline::after(Duration::from_millis(50)));
-            }
-            heard
+            (said, read)
         });
-        Self { ending, thread }
+        Self { ending, sounds, thread }
     }
 
-    /// Every chat line came, in order; sound flowed all the time.
-    fn end(self) {
-        self.ending.store(true, Ordering::Relaxed);
-        let heard = self.thread.join().expect("the bystanders stayed connected");
-        assert_eq!(heard.chats, heard.said, "{heard:?}");
-        // the first packets fill buffers, the last are on their way
-        assert!(heard.sounds + 15 >= heard.ticks * 9 / 10, "{heard:?}");
-    }
-}
-
-impl Heard {
-    fn read(&mut self, peer: &mut Peer, deadline: Deadline) {
-        while let Some(got) = peer.try_next(deadline) {
-            let Got::Frame(frame) = got else { panic!("a bystander was closed: {got:?}") };
-            match (frame.kind, Message::decode(&frame).unwrap()) {
-                (Kind::Audio, _) => {
-                    self.sounds += u32::from(AudioPacket::decode(&frame.payload).unwrap().level < 127);
-                }
-                (_, Some(Message::Chat(chat))) if chat.from == "alice" => {
-                    assert_eq!(chat.text, format!("line {}", self.chats));
-                    self.chats += 1;
-                }
-                _ => {}
-            }
-            if deadline.passed() {
-                return;
-            }
+    /// Sound goes on.
+    fn hear_on(&self) {
+        let (before, patience) = (self.sounds.load(Ordering::Relaxed), Deadline::new());
+        while self.sounds.load(Ordering::Relaxed) < before + 3 {
+            assert!(!self.thread.is_finished(), "a bystander has gone");
+            assert!(!patience.passed(), "the bystanders hear nothing any more");
+            clock::sleep_until(clock::monotonic() + FRAME / 4);
         }
+    }
+
+    /// Every chat line came, in order; sound flows.
+    fn end(self) {
+        self.hear_on();
+        self.ending.store(true, Ordering::Relaxed);
+        let patience = Deadline::new();
+        while !self.thread.is_finished() && !patience.passed() {
+            clock::sleep_until(clock::monotonic() + FRAME);
+        }
+        assert!(self.thread.is_finished(), "a chat line did not come");
+        let (said, read) = self.thread.join().expect("the bystanders stayed connected");
+        assert!(said > 0 && said == read, "{read} of {said} lines");
     }
 }
 
@@ -237,13 +235,15 @@ fn a_bad_peer_is_closed_with_the_right_code_and_nobody_else_notices() {
             (case.act)(&mut offender);
             let (code, reason) = offender.closed();
             assert_eq!(code, Some(case.close_code), "{} over {transport}: {reason}", case.what);
-            offenders.push((case, transport, offender.address));
+            bystanders.hear_on();
+            // kept, so that nobody else gets its port
+            offenders.push((case, transport, offender));
         }
     }
     bystanders.end();
     let records = server.stop();
-    for (case, transport, address) in offenders {
-        let blames = blames(&records, address);
+    for (case, transport, offender) in offenders {
+        let blames = blames(&records, offender.address);
         let [Event::ConnectionMalformed { close_code, .. }] = blames[..] else {
             panic!("{} over {transport}: one connection.malformed, not {blames:?}", case.what);
         };
@@ -263,7 +263,7 @@ fn what_is_unusual_but_allowed_keeps_the_connection() {
     ];
     let server = Server::start();
     for transport in BOTH {
-        let (mut peer, _) = Peer::join(&server, transport, "ada", "lobby");
+        let (mut peer, _) = Peer::join(&server, transport, &format!("over {transport}"), "lobby");
         for (what, act) in allowed {
             act(&mut peer);
             peer.tell(&ping());
@@ -290,7 +290,7 @@ fn a_hello_is_refused_with_the_reason() {
     ];
     let server = Server::start();
     let bystanders = Bystanders::start(&server);
-    let mut addresses = Vec::new();
+    let mut peers = Vec::new();
     for (expected, change) in refused {
         for transport in BOTH {
             let mut peer = Peer::connect(&server, transport);
@@ -303,13 +303,14 @@ fn a_hello_is_refused_with_the_reason() {
             });
             assert_eq!(refusal.code, expected, "over {transport}: {}", refusal.message);
             assert_eq!(peer.closed().0, Some(1008), "{expected:?} over {transport}");
-            addresses.push((expected, peer.address));
+            bystanders.hear_on();
+            peers.push((expected, peer));
         }
     }
     bystanders.end();
     let records = server.stop();
-    for (expected, address) in addresses {
-        let blames = blames(&records, address);
+    for (expected, peer) in peers {
+        let blames = blames(&records, peer.address);
         let [Event::SessionRefused { code, .. }] = blames[..] else {
             panic!("{expected:?}: one session.refused, not {blames:?}");
         };
@@ -365,6 +366,7 @@ fn what_is_no_http_gets_400_and_is_told() {
             Event::ConnectionMalformed { peer, .. } if *peer == address => Some(()),
             _ => None,
         });
+        bystanders.hear_on();
     }
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let mut stream = TcpStream::connect(server.websocket()).unwrap();

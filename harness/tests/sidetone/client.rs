@@ -1,17 +1,16 @@
 //! How a client ends, and what it leaves behind.
 
+use super::support::ear::Ear;
 use super::support::peer::Voice;
-use super::support::{Fake, Peer, Program, Server, client, fixture, paced};
+use super::support::{Deadline, Fake, Peer, Program, Server, chat, client, fixture};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sidetone::audio::meter;
 use sidetone::device::microphone::read_wav;
 use sidetone::event::{Event, Transport};
-use sidetone::protocol::{Kind, Message};
+use sidetone::protocol::{Kind, Message, VideoChunk};
 use sidetone::video::{jpeg, pattern::test_pattern};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Ends with that code, and says why in one line with those words.
 fn ends(mut program: Program, code: i32, words: &str) -> Program {
@@ -35,23 +34,42 @@ fn tcp(server: &Server) -> String {
     format!("tcp://{}", server.tcp())
 }
 
+/// A patience that has to end: long enough for a first attempt on a busy machine. Clients that wait for it do so at the same time.
+const SHORT: [&str; 2] = ["--timeout", "5s"];
+
 #[test]
 fn nothing_listens_4() {
     let (_socket, address) = deaf();
-    for scheme in ["tcp", "ws"] {
-        for mode in ["--snapshot", "--once"] {
-            let program = client(&format!("{scheme}://{address}"), &[mode, "--timeout", "1s"]);
-            let mut program = ends(program, 4, "refused the connection");
-            let failed = program.named("client.connect_failed");
-            let Event::ClientConnectFailed { address: asked, errno, .. } = failed else { unreachable!() };
-            assert_eq!((asked, errno.unwrap().name.as_str()), (Some(address), "ECONNREFUSED"));
-            program.repeated("client.connecting", 2); // it has tried again until the patience was over
-        }
+    let all = [("tcp", "--snapshot"), ("tcp", "--once"), ("ws", "--snapshot"), ("ws", "--once")];
+    let all = all.map(|(scheme, mode)| client(&format!("{scheme}://{address}"), &[&[mode], &SHORT[..]].concat()));
+    for program in all {
+        let mut program = ends(program, 4, "refused the connection");
+        let failed = program.named("client.connect_failed");
+        let Event::ClientConnectFailed { address: asked, errno, .. } = failed else { unreachable!() };
+        assert_eq!((asked, errno.unwrap().name.as_str()), (Some(address), "ECONNREFUSED"));
     }
 }
 
 #[test]
+fn whoever_comes_to_listen_is_joined() {
+    let (socket, address) = deaf();
+    for scheme in ["tcp", "ws"] {
+        let mut program = client(&format!("{scheme}://{address}"), &["--once"]);
+        program.repeated("client.connect_failed", 3);
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.code(), 0, "{}", program.story());
+    }
+    let mut program = client(&format!("tcp://{address}"), &["--once"]);
+    program.named("client.connect_failed");
+    socket.listen(1).unwrap();
+    let mut session = Fake::from(socket).accept();
+    session.welcome("lobby", "ada");
+    program.named("client.joined");
+}
+
+#[test]
 fn a_server_that_says_nothing_is_not_waited_for_4() {
+    // in time or not, it is the server that is named
     let fake = Fake::listen();
     for scheme in ["tcp", "ws"] {
         for mode in ["--snapshot", "--once"] {
@@ -70,8 +88,9 @@ fn something_else_answers_4() {
         (format!("ws://{}/nowhere", server.websocket()), "404 Not Found"),
         (format!("ws://{}", server.tcp()), "no WebSocket server answers"),
     ];
-    for (target, words) in cases {
-        ends(client(&target, &["--once", "--timeout", "400ms"]), 4, words);
+    let all = cases.map(|(target, words)| (client(&target, &[&["--once"], &SHORT[..]].concat()), words));
+    for (program, words) in all {
+        ends(program, 4, words);
     }
 }
 
@@ -93,15 +112,17 @@ fn the_server_says_no_5() {
 #[test]
 fn nothing_came_6() {
     let server = Server::start();
-    ends(client(&tcp(&server), &["-S", "--timeout", "500ms"]), 6, "nobody else came");
     let (_ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
-    ends(client(&tcp(&server), &["-S", "--timeout", "500ms"]), 6, "no picture came");
+    let alone = client(&tcp(&server), &[&["-S", "--room", "another"], &SHORT[..]].concat());
+    let with_ada = client(&tcp(&server), &[&["-S"], &SHORT[..]].concat());
+    ends(alone, 6, "nobody else came");
+    ends(with_ada, 6, "no picture came");
 }
 
 #[test]
 fn the_connection_is_lost_7() {
     let server = Server::start();
-    let mut program = client(&tcp(&server), &["--once", "--timeout", "500ms"]);
+    let mut program = client(&tcp(&server), &[&["--once"], &SHORT[..]].concat());
     program.named("client.joined");
     drop(server); // killed
     ends(program, 7, "refused the connection");
@@ -189,7 +210,7 @@ fn a_snapshot_shows_the_others_and_saves_their_pictures() {
 #[test]
 fn a_hostile_server_cannot_write_to_the_terminal() {
     let fake = Fake::listen();
-    let mut program = client(&format!("tcp://{}", fake.address()), &["-S", "--color", "always", "--timeout", "5s"]);
+    let mut program = client(&format!("tcp://{}", fake.address()), &["-S", "--color", "always"]);
     let mut session = fake.accept();
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2Jx\u{9b}31m";
     session.welcome(evil, evil);
@@ -208,14 +229,23 @@ fn pictures_are_sent_at_the_pace_asked_for() {
     let mut program = client(&target, &["--once", "--video", "test-pattern", "--fps", "30"]);
     let mut session = fake.accept();
     session.welcome("lobby", "ada");
-    // the first chunk of each picture; their media clock has 48,000 ticks a second
-    let mut starts = std::iter::from_fn(|| session.next())
+    // number and time of each picture, by its first chunk; the media clock has 48,000 ticks a second
+    let mut taken = std::iter::from_fn(|| session.next())
         .filter(|frame| frame.kind == Kind::Video && frame.sequence == 0)
-        .map(|frame| frame.timestamp);
-    let (first, last) = (starts.next().unwrap(), starts.nth(19).unwrap());
-    let seconds = f64::from(last.wrapping_sub(first)) / 48_000.0;
-    // 0.67 s, and 2 s at the default of ten a second
-    assert!((0.4..1.4).contains(&seconds), "20 pictures in {seconds} s");
+        .map(|frame| (VideoChunk::decode(&frame.payload).unwrap().picture, frame.timestamp));
+    let mut seen = vec![taken.next().unwrap()];
+    // 0.67 s at 30 a second and 2 s at the default of ten; whatever a busy machine delays, it makes nothing faster
+    let seconds = loop {
+        let (number, at) = taken.next().unwrap();
+        seen.push((number, at));
+        let before = seen.iter().rfind(|(earlier, _)| number.wrapping_sub(*earlier) >= 20);
+        let took = before.map(|(_, then)| f64::from(at.wrapping_sub(*then)) / 48_000.0);
+        if let Some(seconds) = took.filter(|seconds| *seconds < 1.4) {
+            break seconds;
+        }
+        assert!(seen.len() < 1_000, "20 pictures never come in {took:?} s");
+    };
+    assert!(seconds > 0.4, "20 pictures in {seconds} s");
     program.signal(Signal::SIGTERM);
     while session.next().is_some() {}
     assert_eq!(program.code(), 0, "{}", program.story());
@@ -257,14 +287,23 @@ fn that_a_microphone_delivers_silence_is_measured() {
 
 #[test]
 fn statistics_have_the_names_of_w3c() {
-    let server = Server::start();
-    let (mut ada, _) = Peer::join(&server, Transport::Tcp, "ada", "lobby");
-    let mut program = client(&tcp(&server), &["--once", "--stats", "json", "--mic", "tone:440"]);
-    ada.hears_sound();
-    let mut voice = Voice::new(700.0);
-    paced(Duration::from_millis(20), 40, |_| ada.audio(&voice.packet()));
+    let fake = Fake::listen();
+    let target = format!("tcp://{}", fake.address());
+    let mut program = client(&target, &["--once", "--stats", "json", "--mic", "tone:440"]);
+    let mut session = fake.accept();
+    session.welcome("lobby", "ada");
+    for sequence in 0..10 {
+        let packet = Voice::new(700.0).packet();
+        session.send(&packet.frame(0, sequence, u32::from(sequence) * 960).encode());
+    }
+    // what comes after them was read after them
+    session.tell(&chat("that was all"));
+    program.named("client.chat");
     program.named("client.first_audio");
+    let levels: Vec<_> = (0..10).map(|_| session.level()).collect();
+    assert!(!levels.contains(&127), "a tone is no silence: {levels:?}");
     program.signal(Signal::SIGTERM);
+    while session.next().is_some() {}
     assert_eq!(program.code(), 0, "{}", program.story());
     let [line] = &program.out[..] else { panic!("one line: {:?}", program.out) };
     let report: Value = serde_json::from_str(line).unwrap();
@@ -298,8 +337,8 @@ fn statistics_have_the_names_of_w3c() {
         }
     }
     let packets = |id: &str, field: &str| stats.iter().find(|s| s["id"] == id).unwrap()[field].as_u64().unwrap();
-    assert!(packets("inbound-audio", "packetsReceived") > 5, "{report:#}");
-    assert!(packets("outbound-audio", "packetsSent") > 5, "{report:#}");
+    assert_eq!(packets("inbound-audio", "packetsReceived"), 10, "{report:#}");
+    assert!(packets("outbound-audio", "packetsSent") >= 10, "{report:#}");
     let ids: std::collections::BTreeSet<_> = stats.iter().map(|s| s["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), stats.len(), "ids are unique");
 }
@@ -340,21 +379,28 @@ fn two_clients_hear_each_other_and_not_themselves() {
     for program in [&mut one, &mut two] {
         program.named("client.first_audio");
     }
-    let mut sounds = 0;
-    ada.until("a second and a half of both", |frame| {
-        sounds += u32::from(frame.kind == Kind::Audio && frame.payload[0] < 127);
-        (sounds == 75).then_some(())
-    });
+    let mut ears = [("one.wav", 700.0, 440.0), ("two.wav", 440.0, 700.0)]
+        .map(|(file, other, own)| (wav(file), Ear::new(file, &[other], &[own], -60.0)));
+    let patience = Deadline::new();
+    // the recording grows while they talk
+    while !ears.iter_mut().fold(true, |all, (file, ear)| all & ear.is_content(&recorded(file))) {
+        assert!(!patience.passed(), "{ears:?}");
+        ada.until("more sound", |frame| (frame.kind == Kind::Audio && frame.payload[0] < 127).then_some(()));
+    }
     for program in [&mut one, &mut two] {
         program.signal(Signal::SIGTERM);
         assert_eq!(program.code(), 0, "{}", program.story());
     }
-    for (file, other, own) in [("one.wav", 700.0, 440.0), ("two.wav", 440.0, 700.0)] {
-        let heard = read_wav(wav(file).as_ref()).unwrap();
-        let last = &heard[heard.len().saturating_sub(48_000)..];
-        let (other, own) = (meter::tone_db(last, other), meter::tone_db(last, own));
-        assert!(other > -20.0 && own < -45.0, "{file}: the other at {other:.1} dB, itself at {own:.1} dB");
+    for (file, _) in &ears {
+        assert_eq!(read_wav(file.as_ref()).unwrap().get(..48_000), recorded(file).get(..48_000), "{file}");
     }
+}
+
+/// The sound in a file that may not be complete: 16-bit samples after a header of 44 bytes.
+fn recorded(file: &str) -> Vec<f32> {
+    let bytes = std::fs::read(file).unwrap();
+    let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2);
+    samples.map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
 }
 
 #[test]

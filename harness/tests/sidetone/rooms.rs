@@ -1,8 +1,8 @@
 //! Who hears, sees and reads whom.
 
+use super::support::ear::{Ear, Talker, talk};
 use super::support::peer::{BOTH, Voice, picture, tag_of};
-use super::support::{Deadline, Got, PATIENCE, Peer, Server, chat, paced};
-use sidetone::audio::{Decoder, meter};
+use super::support::{Deadline, Got, Peer, Server, chat, paced};
 use sidetone::event::Transport;
 use sidetone::protocol::video::Assembler;
 use sidetone::protocol::{AudioPacket, Capability, Hello, Kind, Message, Mute, VideoChunk};
@@ -10,43 +10,17 @@ use std::time::Duration;
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Everything that a peer hears until `samples` of sound came.
-fn listen(peer: &mut Peer, samples: usize) -> Vec<f32> {
-    let (mut decoder, mut heard) = (Decoder::new().unwrap(), Vec::new());
-    peer.until("sound", |frame| {
-        if frame.kind == Kind::Audio {
-            let packet = AudioPacket::decode(&frame.payload).unwrap();
-            if packet.level < 127 {
-                decoder.decode(&packet.opus, &mut heard).unwrap();
-            }
-        }
-        (heard.len() >= samples).then_some(())
-    });
-    heard
-}
-
 #[test]
 fn everybody_hears_the_others_and_not_themselves() {
     let server = Server::start();
-    let tones = [440.0, 700.0, 1_100.0];
+    let tones = [440.0_f64, 700.0, 1_100.0];
     let transports = [Transport::Tcp, Transport::WebSocket, Transport::Tcp];
     let mut peers: Vec<_> = (0..3).map(|i| Peer::join(&server, transports[i], &format!("p{i}"), "lobby").0).collect();
-    let mut voices = tones.map(Voice::new);
-    paced(FRAME, 100, |_| {
-        for (peer, voice) in peers.iter_mut().zip(&mut voices) {
-            peer.audio(&voice.packet());
-        }
+    let talkers = peers.iter_mut().zip(tones).enumerate().map(|(i, (peer, own))| {
+        let others: Vec<_> = tones.into_iter().filter(|hz| (hz - own).abs() > 1.0).collect();
+        Talker::new(peer, own, Ear::new(&format!("p{i}"), &others, &[own], -60.0))
     });
-    for (i, peer) in peers.iter_mut().enumerate() {
-        let heard = listen(peer, 70 * 960);
-        let middle = &heard[10 * 960..70 * 960];
-        for (j, &hz) in tones.iter().enumerate() {
-            let db = meter::tone_db(middle, hz);
-            // a tone is sent at -12 dB; what leaks through the codec is far below -40 dB
-            let as_it_should_be = if i == j { db < -40.0 } else { (-18.0..-6.0).contains(&db) };
-            assert!(as_it_should_be, "p{i} hears the {hz} Hz of p{j} at {db:.1} dB");
-        }
-    }
+    talk(talkers.collect());
     server.stop();
 }
 
@@ -60,8 +34,7 @@ fn rooms_are_separate() {
     let mut voice = Voice::new(440.0);
     ada.picture(1, &picture(1, 100));
     ada.tell(&chat("hello room one"));
-    paced(FRAME, 40, |_| ada.audio(&voice.packet()));
-    bob.hears_sound();
+    says_until_heard(&mut ada, &mut voice, &mut bob);
     // whatever leaked was queued before the answer to a ping that is sent now
     eve.tell(&Message::Ping(sidetone::protocol::Ping { nonce: 7 }));
     let leaked = eve.until("a pong", |frame| match (frame.kind, Message::decode(frame).unwrap()) {
@@ -119,6 +92,20 @@ fn chat_names_its_sender_and_carries_no_control_characters() {
     server.stop();
 }
 
+/// One talks at the pace of a device until the other hears something.
+fn says_until_heard(speaker: &mut Peer, voice: &mut Voice, listener: &mut Peer) {
+    let patience = Deadline::new();
+    let mut hears = false;
+    while !hears {
+        assert!(!patience.passed(), "nothing is heard");
+        speaker.audio(&voice.packet());
+        let frame_is_over = Deadline::after(FRAME);
+        while let Some(Got::Frame(frame)) = listener.try_next(frame_is_over) {
+            hears |= frame.kind == Kind::Audio && frame.payload[0] < 127;
+        }
+    }
+}
+
 /// What a peer is told next about who is heard.
 fn speaking(peer: &mut Peer) -> Vec<u16> {
     peer.until_message(
@@ -134,23 +121,36 @@ fn everybody_is_told_who_is_heard_when_it_changes() {
     let (mut bob, _) = Peer::join(&server, Transport::WebSocket, "bob", "lobby");
     let mut voice = Voice::new(440.0);
     let mut late = Peer::connect(&server, Transport::Tcp);
-    paced(FRAME, 75, |i| {
-        // words with pauses of 100 ms between them
-        match i % 15 {
+    // words with pauses of 100 ms between them
+    let says = |ada: &mut Peer, voice: &mut Voice, words: u32| {
+        paced(FRAME, 15 * words, |i| match i % 15 {
             0..10 => ada.audio(&voice.packet()),
             10 => ada.audio(&AudioPacket::keep_alive()),
             _ => {}
-        }
-        if i == 40 {
-            late.tell(&Message::Hello(super::support::hello("late", "lobby")));
-        }
-    });
-    assert_eq!(speaking(&mut late), [ada.stream], "who comes later learns it, too");
+        });
+    };
+    says(&mut ada, &mut voice, 3);
+    late.tell(&Message::Hello(super::support::hello("late", "lobby")));
+    late.until_message("a welcome", |m| matches!(m, Message::Welcome(_)).then_some(()));
+    says(&mut ada, &mut voice, 2);
     let from = ada.stream;
-    for peer in [&mut ada, &mut bob] {
-        assert_eq!((speaking(peer), speaking(peer)), (vec![from], vec![]), "once each, whatever the pauses");
+    for peer in [&mut late, &mut ada, &mut bob] {
+        assert_eq!((speaking(peer), speaking(peer)), (vec![from], vec![]), "who comes later learns it, too");
     }
-    assert_eq!(speaking(&mut late), Vec::<u16>::new());
+    drop(ada);
+    // on a busy machine a pause may be a long one; nobody is told the same twice
+    for peer in [&mut late, &mut bob] {
+        let mut told = vec![];
+        peer.until_message("left", |m| match m {
+            Message::Speaking(speaking) => {
+                assert_ne!(speaking.streams, told);
+                told = speaking.streams;
+                None
+            }
+            Message::Left(_) => Some(()),
+            _ => None,
+        });
+    }
     server.stop();
 }
 
@@ -208,7 +208,7 @@ fn nobody_gets_what_they_cannot_use() {
     ada.picture(1, &picture(1, 100));
     paced(FRAME, 25, |_| ada.audio(&voice.packet()));
     ada.tell(&chat("the end"));
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::new();
     loop {
         match reader.next(deadline) {
             Got::Frame(frame) => match Message::decode(&frame).unwrap() {

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Tools, what they are asked, and where they are if PATH has them not.
 const TOOLS: [(&str, &[&str]); 3] = [("nft", &["list", "ruleset"]), ("iptables", &["-S"]), ("ip6tables", &["-S"])];
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
-/// How long a tool may take.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a tool may take: one that answers does so at once, but on a busy machine it may have to wait for a processor.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes that are read of what it says.
 const MOST: u64 = 1 << 20;
 /// Most rules that are kept, and most characters of each.

@@ -135,11 +135,15 @@ mod tests {
 
     fn options(target: &str) -> Options {
         let Target::Url(url) = target.parse().unwrap() else { panic!("{target}") };
-        Options { deadline: Duration::from_millis(300), ..Options::new(url) }
+        Options { deadline: Duration::from_secs(30), ..Options::new(url) }
     }
 
     /// What is seen of a peer that reads the hello, says `bytes` and closes, or `hangs`.
     async fn seen(bytes: Vec<u8>, hangs: bool) -> Hello {
+        seen_within(Duration::from_secs(30), bytes, hangs).await
+    }
+
+    async fn seen_within(deadline: Duration, bytes: Vec<u8>, hangs: bool) -> Hello {
         let (near, mut far) = tokio::io::duplex(4_096);
         let peer = async move {
             let mut head = [0; 16];
@@ -149,7 +153,7 @@ mod tests {
             far.write_all(&bytes).await.unwrap();
             hangs.then_some(far)
         };
-        let options = options("tcp://127.0.0.1");
+        let options = Options { deadline, ..options("tcp://127.0.0.1") };
         let watch = Watch::start(options.deadline);
         let (step, _kept): (Step, Option<DuplexStream>) =
             tokio::join!(hello(Box::new(near), ([127, 0, 0, 1], 9).into(), &options, watch), peer);
@@ -187,7 +191,7 @@ mod tests {
         assert_eq!(failure.begins.as_str(), "SSH-2.0-OpenSSH_9.6\r\n");
         let failure = seen(Vec::new(), false).await.failure.unwrap();
         assert_eq!((failure.how, failure.words.as_str()), (How::Closed, "closed without a byte"));
-        let failure = seen(Vec::new(), true).await.failure.unwrap();
+        let failure = seen_within(Duration::from_millis(300), Vec::new(), true).await.failure.unwrap();
         assert_eq!((failure.how, failure.words.as_str()), (How::TimedOut, "no byte within 300 ms"));
         let bye = Message::Bye(protocol::Bye { code: 1008, reason: "go away".to_owned() }).frame(0, 0).encode();
         let failure = seen(bye.to_vec(), true).await.failure.unwrap();
@@ -202,7 +206,7 @@ mod tests {
         let hello = seen(cut.clone(), false).await;
         assert_eq!(hello.failure.unwrap().words, "closed inside a frame, after 20 bytes of it");
         assert_eq!(hello.unfinished, Some(Unfinished { had: 20, announced }));
-        let hello = seen(cut, true).await;
+        let hello = seen_within(Duration::from_secs(2), cut, true).await;
         assert_eq!(hello.failure.unwrap().how, How::TooSlow);
         assert_eq!(hello.unfinished, Some(Unfinished { had: 20, announced }));
         let absurd = [&[MAGIC, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &[5, 0, 0, 0]].concat();
@@ -218,7 +222,7 @@ mod tests {
             (b"HTTP/1.1 1", true, How::TooSlow),
         ] {
             let (near, mut far) = tokio::io::duplex(4_096);
-            let options = options("ws://127.0.0.1");
+            let options = Options { deadline: Duration::from_secs(2), ..options("ws://127.0.0.1") };
             let until = Watch::start(options.deadline).begin().until();
             let asking = ask(Box::new(near), &options, until, options.deadline);
             let ((hello, link), _kept) = tokio::join!(asking, async move {

@@ -168,10 +168,10 @@ async fn what_is_no_tls_is_told_by_its_first_bytes() {
 
 #[tokio::test]
 async fn silence_and_dripping_end_at_the_deadline() {
-    for (bytes, how) in [(&b""[..], How::TimedOut), (b"\x16\x03\x03\x40", How::TooSlow)] {
+    for (bytes, how, ms) in [(&b""[..], How::TimedOut, 300), (b"\x16\x03\x03\x40", How::TooSlow, 2_000)] {
         let address = scripted(bytes.to_vec(), true).await;
         let mut options = options(&format!("wss://{address}/"), &[]);
-        options.deadline = Duration::from_millis(300);
+        options.deadline = Duration::from_millis(ms);
         let (tls, _) = look(address, &options, &[]).await;
         assert_eq!(tls.failure.as_ref().unwrap().how, how, "{tls:?}");
         assert!(further(address, &options, &tls).await.is_empty());

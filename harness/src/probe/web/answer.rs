@@ -291,11 +291,18 @@ mod tests {
     use std::sync::Arc;
     use tokio::io::DuplexStream;
 
-    /// Asks a peer that does what the test says.
+    /// Asks a peer that does what the test says, and that comes to an end.
     async fn asked<F: Future<Output = ()> + Send + 'static>(peer: impl FnOnce(DuplexStream) -> F) -> Answer {
+        asked_within(Duration::from_secs(30), peer).await
+    }
+
+    async fn asked_within<F: Future<Output = ()> + Send + 'static>(
+        deadline: Duration,
+        peer: impl FnOnce(DuplexStream) -> F,
+    ) -> Answer {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         tokio::spawn(peer(theirs));
-        let watch = Watch::start(Duration::from_millis(400));
+        let watch = Watch::start(deadline);
         let request = Request::new("http://x/", "x".to_owned(), "/", Arc::default());
         let mut stream: Connection = Box::new(ours);
         ask(&mut stream, &request, watch.begin(), watch).await
@@ -359,9 +366,12 @@ mod tests {
 
     #[tokio::test]
     async fn peers_that_never_come_to_an_end_are_told_within_the_deadline() {
-        let silent = asked(|mut peer| async move { drop(peer.read_to_end(&mut Vec::new()).await) }).await;
+        let silent = asked_within(Duration::from_millis(400), |mut peer| async move {
+            drop(peer.read_to_end(&mut Vec::new()).await);
+        })
+        .await;
         assert_eq!(failed(&silent), (How::TimedOut, "no byte within 400 ms"));
-        let dripping = asked(|mut peer| async move {
+        let dripping = asked_within(Duration::from_secs(2), |mut peer| async move {
             for byte in b"HTTP/1.1 200 OK\r\n".iter().cycle() {
                 if peer.write_all(&[*byte]).await.is_err() {
                     return;

@@ -399,7 +399,7 @@ mod tests {
 
     fn options() -> Options {
         let Ok(Target::Url(url)) = "ws://x".parse() else { panic!() };
-        Options::new(url)
+        Options { deadline: Duration::from_secs(30), ..Options::new(url) }
     }
 
     /// Looks at a peer that does what the test says.
@@ -410,7 +410,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         tokio::spawn(peer(theirs));
         let socket = WebSocket { stream: Box::new(ours), early: Vec::new(), subprotocol: None, extended: false };
-        let watch = Watch::start(Duration::from_millis(300));
+        let watch = Watch::start(options.deadline);
         let steps = socket.look(([127, 0, 0, 1], 9).into(), &options, watch).await;
         steps.into_iter().map(|step| step.saw).collect()
     }
@@ -541,7 +541,8 @@ mod tests {
         let [Saw::Ping(_), Saw::Wait(wait)] = saw.as_slice() else { panic!("{saw:?}") };
         assert_eq!((wait.closed.as_ref().unwrap().code, &wait.failure), (Some(1011), &None));
         assert_eq!(failure(&saw[0]), Some((How::Said, "it closed the WebSocket: 1011 (no room)")));
-        let saw = looked(options(), |mut peer| async move { drop(peer.read_to_end(&mut Vec::new()).await) }).await;
+        let short = Options { deadline: Duration::from_millis(300), ..options() };
+        let saw = looked(short, |mut peer| async move { drop(peer.read_to_end(&mut Vec::new()).await) }).await;
         assert_eq!(failure(&saw[0]), Some((How::TimedOut, "no pong within 300 ms")));
         assert_eq!(failure(&saw[2]), Some((How::TimedOut, "no close frame within 300 ms")));
         let saw = looked(options(), |mut peer| async move {

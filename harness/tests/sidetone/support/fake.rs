@@ -5,6 +5,7 @@ use bytes::Bytes;
 use sidetone::protocol::{
     AudioPacket, AudioParameters, Capability, Decoder, Frame, Kind, Message, Participant, VideoChunk, Welcome,
 };
+use socket2::Socket;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -23,6 +24,13 @@ impl Fake {
         let (stream, _) = self.0.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Session { stream, decoder: Decoder::new() }
+    }
+}
+
+impl From<Socket> for Fake {
+    /// A socket that listens.
+    fn from(socket: Socket) -> Self {
+        Self(socket.into())
     }
 }
 

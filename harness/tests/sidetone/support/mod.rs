@@ -1,5 +1,6 @@
 //! What the tests share: the program as a child process, and a peer that speaks the protocol by hand.
 
+pub(crate) mod ear;
 pub(crate) mod fake;
 pub(crate) mod peer;
 pub(crate) mod program;
@@ -12,7 +13,7 @@ use sidetone::clock;
 use std::time::Duration;
 
 /// How long anything may take before a test gives up on it. Only a failing test waits for so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A point in time to wait for.
 #[derive(Clone, Copy)]

@@ -159,8 +159,28 @@ impl Peer {
         self.try_next(deadline).unwrap_or_else(|| panic!("nothing came"))
     }
 
-    /// The same; `None` if nothing came in time.
+    /// The same; `None` if nothing came in time. Pings are answered: who only reads must not look dead.
     pub(crate) fn try_next(&mut self, deadline: Deadline) -> Option<Got> {
+        let got = self.read_next(deadline);
+        if let Some(Got::Frame(frame)) = &got
+            && frame.kind == Kind::Ping
+            && let Ok(Some(Message::Ping(ping))) = Message::decode(frame)
+        {
+            self.try_bytes(Message::Pong(ping).frame(self.stream, 0).encode());
+        }
+        got
+    }
+
+    /// What has come already.
+    pub(crate) fn waiting(&mut self) -> Option<Got> {
+        // a read with a timeout of 1 ms takes 8 ms where the kernel counts in 4 ms
+        self.socket().set_nonblocking(true).unwrap();
+        let got = self.try_next(Deadline::new());
+        self.socket().set_nonblocking(false).unwrap();
+        got
+    }
+
+    fn read_next(&mut self, deadline: Deadline) -> Option<Got> {
         self.socket().set_read_timeout(Some(deadline.left())).unwrap();
         let gone = |error: &dyn std::fmt::Display| Some(Got::Closed(None, error.to_string()));
         match &mut self.wire {
@@ -217,8 +237,8 @@ impl Peer {
     }
 
     /// Reads until a control message for which `wanted` gives something.
-    pub(crate) fn until_message<T>(&mut self, waits_for: &str, wanted: impl Fn(Message) -> Option<T>) -> T {
-        self.until(waits_for, |frame| Message::decode(frame).unwrap().and_then(&wanted))
+    pub(crate) fn until_message<T>(&mut self, waits_for: &str, mut wanted: impl FnMut(Message) -> Option<T>) -> T {
+        self.until(waits_for, |frame| Message::decode(frame).unwrap().and_then(&mut wanted))
     }
 
     /// Reads until the end of the connection and gives its code.

@@ -77,14 +77,20 @@ impl Program {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// Takes one line; `false` at the end of the output.
-    fn pump(&mut self, deadline: Deadline, waits_for: &str) -> bool {
-        match self.lines.recv_timeout(deadline.left()) {
-            Ok(Line::Out(line)) => self.out.push(line),
-            Ok(Line::Err(line)) => match Record::parse(&line) {
+    fn keep(&mut self, line: Line) {
+        match line {
+            Line::Out(line) => self.out.push(line),
+            Line::Err(line) => match Record::parse(&line) {
                 Ok(record) => self.records.push(record),
                 Err(_) => self.text.push(line),
             },
+        }
+    }
+
+    /// Takes one line; `false` at the end of the output.
+    fn pump(&mut self, deadline: Deadline, waits_for: &str) -> bool {
+        match self.lines.recv_timeout(deadline.left()) {
+            Ok(line) => self.keep(line),
             Err(RecvTimeoutError::Disconnected) => {
                 self.ended = true;
                 return false;
@@ -104,6 +110,14 @@ impl Program {
             seen = self.records.len();
             assert!(self.pump(deadline, waits_for), "{waits_for}: not before the end\n{}", self.story());
         }
+    }
+
+    /// The same for an event that has come already.
+    pub(crate) fn seen<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> Option<T> {
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line);
+        }
+        self.records.iter().find_map(|record| wanted(&record.event))
     }
 
     /// Waits for the event of that name.
@@ -219,6 +233,9 @@ pub(crate) fn client(target: &str, arguments: &[&str]) -> Program {
     let mut all = vec!["client", target, "--log-format", "json", "--log-level", "debug"];
     if !arguments.contains(&"--name") {
         all.extend(["--name", "carol"]);
+    }
+    if !arguments.contains(&"--timeout") {
+        all.extend(["--timeout", "60s"]);
     }
     all.extend(arguments);
     Program::start(&all)

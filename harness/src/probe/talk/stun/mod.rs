@@ -130,7 +130,8 @@ mod tests {
     async fn a_lost_request_is_sent_again() {
         let mapped = b"\x00\x01\x00\x08\x00\x01\x00\x09\x0a\x00\x00\x01";
         let seen = against(false, Duration::from_secs(10), |n, asked| (n > 0).then(|| to(asked, 0x0101, mapped))).await;
-        assert_eq!((seen.attempts, seen.mapped, seen.failure), (2, Some("10.0.0.1:9".parse().unwrap()), None));
+        assert_eq!((seen.mapped, seen.failure), (Some("10.0.0.1:9".parse().unwrap()), None));
+        assert!(seen.attempts >= 2, "the first one was lost: {}", seen.attempts);
     }
 
     #[tokio::test]
@@ -149,7 +150,7 @@ mod tests {
     async fn silence_and_rubbish_are_told_apart() {
         let silent = against(false, Duration::from_millis(400), |_, _| None).await;
         assert_eq!((silent.attempts, silent.failure.unwrap().how), (2, How::TimedOut));
-        let rubbish = against(false, Duration::from_millis(400), |_, _| Some(b"PONG".to_vec())).await;
+        let rubbish = against(false, Duration::from_secs(2), |_, _| Some(b"PONG".to_vec())).await;
         assert_eq!(rubbish.failure.unwrap().how, How::Malformed);
         let gone = {
             let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
