@@ -1,6 +1,8 @@
 //! What recordings, pictures and printed snapshots show.
 
-use crate::evidence::{ClientPlan, Log, Observation, Plan, ToneLevel};
+mod own_tone;
+
+use crate::evidence::{ClientPlan, Log, Observation, OwnTone, Plan, ToneLevel};
 use crate::probe::talk::ear::{best_delay, strongest_hz};
 use sidetone::audio::{SAMPLE_RATE, meter};
 use sidetone::device::microphone::read_wav;
@@ -52,20 +54,22 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     let last = samples.iter().rposition(audible).map_or(0, |i| i + 1);
     let part = samples.get(first + SETTLE..last).unwrap_or_default();
     let own = tone_of(client);
-    let tones = plan.clients.iter().filter_map(tone_of).map(|hz| {
+    let tones: Vec<_> = plan.clients.iter().filter_map(tone_of).map(|hz| {
         let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
         // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
         // pauses hide a tone from the whole, so the others' tones need stand out only one way
         let db = if own == Some(hz) { whole.min(typical) } else { whole.max(typical) };
         ToneLevel { hz, db: floor(db) }
-    });
+    }).collect();
+    let own_tone = own.and_then(|own| own_tone_of(plan, client, own, (part, &tones)));
     seen.push(Observation::Recording {
         process: client.name.clone(),
         path: path.clone(),
         seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
         rms_db: floor(meter::rms_db(part)),
         strongest_hz: strongest_hz(part).unwrap_or(0.0),
-        tones: tones.collect(),
+        tones,
+        own_tone,
     });
     for other in plan.clients.iter().filter(|c| client.hears.contains(&c.name)) {
         let Some(sent) = other.mic.strip_prefix("wav:").and_then(|f| read_wav(Path::new(f)).ok()) else { continue };
@@ -73,6 +77,15 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
         let (process, of, delay_spread_ms) = (client.name.clone(), other.name.clone(), Some(delay_spread_ms));
         seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms, delay_spread_ms });
     }
+}
+
+/// The own tone against its control, in windows chosen by those of the others' tones that are heard at all.
+fn own_tone_of(plan: &Plan, client: &ClientPlan, own: f64, (part, levels): (&[f32], &[ToneLevel])) -> Option<OwnTone> {
+    let sent: Vec<f64> = levels.iter().map(|tone| tone.hz).collect();
+    let of_others = plan.clients.iter().filter(|c| client.hears.contains(&c.name)).filter_map(tone_of);
+    let is_heard = |hz: &f64| levels.iter().any(|t| (t.hz - hz).abs() < 0.5 && t.db >= plan.limits.tone_at_least_db);
+    let heard: Vec<f64> = of_others.filter(is_heard).collect();
+    own_tone::measure(part, &own_tone::Tones { own, heard: &heard, sent: &sent })
 }
 
 /// Level of a tone: the median over half seconds. A pause, as when a server is started again, neither thins the tone out nor
