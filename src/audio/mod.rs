@@ -24,7 +24,7 @@ pub mod signal;
 pub mod voice;
 
 pub use codec::{CodecError, Decoder, Encoder, Prediction};
-pub use gaps::Gaps;
+pub use gaps::{Gaps, Lack};
 pub use jitter::{JitterBuffer, Pull};
 pub use level::{VoiceActivity, level};
 pub use mixer::{MixOut, RoomMixer};

@@ -2,7 +2,7 @@
 //! deadlines, so that lateness never adds up.
 
 use super::shared::{Shared, lock};
-use crate::audio::{self, Encoder, FRAME_SAMPLES, Gaps, Prediction, Rendered, VoiceActivity};
+use crate::audio::{self, Encoder, FRAME_SAMPLES, Gaps, Lack, Prediction, Rendered, VoiceActivity};
 use crate::clock;
 use crate::device::{self, Camera, DeviceError, Microphone, Speaker};
 use crate::event::{Event, UnderrunCause};
@@ -194,7 +194,8 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
         let before = last.replace(now).unwrap_or(now);
         let lacks = reported.and_then(|cause| lacks(cause, &rendered)).or_else(|| {
             // while nobody speaks a device that asks late loses nothing but time
-            (now.saturating_sub(before) > GIVE_UP).then_some((UnderrunCause::LateCallback, 0))
+            let late = now.saturating_sub(before) > GIVE_UP;
+            late.then_some(Lack { cause: UnderrunCause::LateCallback, samples: 0, since: None })
         });
         gaps.observe(lacks, now, None).into_iter().for_each(|event| shared.config.log.emit(event));
     });
@@ -210,9 +211,10 @@ fn samples(count: usize) -> u32 {
 }
 
 /// What a callback went without; a buffer that still fills goes without nothing.
-fn lacks(cause: UnderrunCause, rendered: &Rendered) -> Option<(UnderrunCause, u64)> {
-    let missing = rendered.expected.saturating_sub(rendered.got) as u64;
-    (cause != UnderrunCause::Filling).then_some((cause, missing))
+fn lacks(cause: UnderrunCause, rendered: &Rendered) -> Option<Lack> {
+    let samples = rendered.expected.saturating_sub(rendered.got) as u64;
+    let since = rendered.late_since.filter(|_| cause == UnderrunCause::LateCallback);
+    (cause != UnderrunCause::Filling).then_some(Lack { cause, samples, since })
 }
 
 /// A buffer that still fills is no fault.

@@ -3,8 +3,8 @@
 
 use super::hub::{Hub, Inbound, Member, Room, lock};
 use super::realtime;
-use crate::audio::Gaps;
 use crate::audio::mixer::{MixOut, RoomMixer};
+use crate::audio::{Gaps, Lack};
 use crate::clock;
 use crate::event::{Event, UnderrunCause};
 use crate::protocol::{AudioPacket, Message, Speaking};
@@ -148,7 +148,7 @@ impl Mixed {
             drop(heard);
             concealed += samples;
             let (name, gaps) = self.gaps.entry(*stream).or_insert_with(|| (member.name.clone(), Gaps::default()));
-            let lacks = (samples > 0).then_some((UnderrunCause::LateData, samples));
+            let lacks = (samples > 0).then_some(Lack { cause: UnderrunCause::LateData, samples, since: None });
             gaps.observe(lacks, now, Some(name)).into_iter().for_each(|event| hub.config.log.emit(event));
         }
         self.gaps.retain(|stream, (name, gaps)| {

@@ -14,7 +14,7 @@ export class News {
   #gap = null;
 
   /** What one callback gave (see `Playout.render`) as events: `[[name, fields]]`. `utc`: milliseconds since 1970. */
-  of({ got, expected, underrun, buffered, target, started, callback }, utc) {
+  of({ got, expected, underrun, buffered, target, started, callback, within }, utc) {
     const events = started ? [['audio.playing', { buffered_samples: buffered, target_samples: target }]] : [];
     if (underrun === null || started) this.#lacking = false;
     // the first packet of a stream takes its time; until then an empty buffer is no news
@@ -28,14 +28,15 @@ export class News {
     }
     this.#reported = news;
     const lacks = early || underrun === 'filling' ? null : underrun;
-    return [...this.#gone(lacks, expected - got, utc), ...events];
+    return [...this.#gone(lacks, expected - got, within, utc), ...events];
   }
 
   /** The gap that ended with this callback, if one did. */
-  #gone(cause, samples, utc) {
+  #gone(cause, samples, within, utc) {
     const ended = this.#gap && this.#gap.cause !== cause ? this.#gap : null;
     if (ended) this.#gap = null;
-    if (cause) this.#gap = { cause, samples: samples + (this.#gap?.samples ?? 0), ms: PERIOD_MS + (this.#gap?.ms ?? 0) };
+    const open = this.#gap ?? { cause, samples: 0, ms: 0 };
+    if (cause) this.#gap = { cause, samples: samples + open.samples, ms: Math.max(PERIOD_MS, within) + open.ms };
     if (!ended) return [];
     const lasted = Math.max(ended.ms + PERIOD_MS, ended.samples / 48);
     const fields = { of: null, cause: ended.cause, samples: ended.samples, lasted_us: Math.round(1_000 * lasted), ended_utc_ms: utc };

@@ -258,6 +258,9 @@ pub enum Observation {
         /// Between the earliest and the latest talk spurt: an adaptive buffer changes its delay in pauses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         delay_spread_ms: Option<f64>,
+        /// Correlation of each 200 ms of speech at its own delay: tells what was lost here and there from a wrong sound.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pieces: Vec<f64>,
     },
     /// A picture that a client received.
     Picture {

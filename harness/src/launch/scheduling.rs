@@ -105,7 +105,8 @@ impl Known {
         // a thread that is new has waited since it began, which is after the last sample
         let waits = now.iter().map(|(thread, ns)| ns.saturating_sub(self.waited_ns.get(thread).copied().unwrap_or(0)));
         let longest = if number == 0 { 0 } else { waits.max().unwrap_or(0) };
-        self.waited_ns = now;
+        // the list of threads may be incomplete while some end: what is known of one is kept
+        self.waited_ns.extend(now);
         (u32::try_from(longest / 1_000).unwrap_or(u32::MAX), state)
     }
 }
@@ -169,7 +170,7 @@ mod tests {
         known.waited_ns.values_mut().for_each(|ns| *ns = ns.saturating_sub(40_000_000));
         let before = known.waited_ns.clone();
         let (longest, _) = known.look(1);
-        let now = &known.waited_ns;
+        let now = known.waited_ns.clone();
         let all: u64 = now.iter().map(|(id, ns)| ns - before.get(id).copied().unwrap_or(0)).sum();
         assert!(u64::from(longest) * 1_000 <= all, "{longest} us of {all} ns");
         known.waited_ns = now.iter().map(|(id, ns)| (*id, ns + 1_000_000_000_000)).collect();

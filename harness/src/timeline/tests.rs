@@ -220,6 +220,7 @@ fn every_observation_has_its_sentence() {
             correlation: 0.97,
             delay_ms: 81.0,
             delay_spread_ms: None,
+            pieces: vec![],
         },
         Observation::Picture {
             process: text("a"),

@@ -1,7 +1,9 @@
 //! Pictures.
 
-use crate::diagnosis::view::{View, draft};
-use crate::evidence::{Check, ClientPlan, Layer, Observation, Side};
+use super::playback::LESS_LOAD;
+use crate::diagnosis::load;
+use crate::diagnosis::view::{Draft, View, draft};
+use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
 
 /// How far the hue of a received test pattern may be from its sender's, in degrees.
 const HUE_TOLERANCE: f32 = 15.0;
@@ -21,7 +23,7 @@ pub(super) fn pictures(view: &mut View<'_>) -> Vec<Check> {
     checks
 }
 
-fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
+fn picture_of<'a>(view: &mut View<'a>, client: &'a ClientPlan, other: &str) -> Check {
     let title = format!("{} sees {other}'s picture", client.name);
     let check = draft(format!("media.picture/{}/{other}", client.name), Layer::Media, Side::Path, title);
     let seen = view.first(|o| match o {
@@ -45,7 +47,7 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
             _ => None,
         });
         return match (why, ended_well) {
-            (Some(_), Some(_)) => check.fail(format!("no picture of {other} arrived at {}", client.name), ids, remedy),
+            (Some(_), Some(_)) => late(view, client, format!("no picture of {other} arrived at {}", client.name), check, remedy, ids),
             (Some((_, why)), None) => check.unknown(why, ids),
             (None, _) => check.unknown("not looked at: the run ended before", ids),
         };
@@ -78,13 +80,31 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
     }
 }
 
+/// What did not come in time: load explains that if the client or the server waited for a processor half of the client's life.
+fn late<'a>(
+    view: &mut View<'a>,
+    client: &'a ClientPlan,
+    message: String,
+    check: Draft,
+    remedy: &str,
+    mut ids: Vec<EvidenceId>,
+) -> Check {
+    match load::excuse_life(view, &client.name) {
+        Some(excuse) => {
+            ids.extend(excuse.ids);
+            check.warn(format!("{message}; {}", excuse.words), ids, LESS_LOAD)
+        }
+        None => check.fail(message, ids, remedy),
+    }
+}
+
 /// The printed snapshot shows the others.
 pub(super) fn snapshots(view: &mut View<'_>) -> Vec<Check> {
     let clients: Vec<_> = view.started_clients().into_iter().filter(|c| c.snapshot).collect();
     clients.into_iter().map(|client| snapshot_of(view, client)).collect()
 }
 
-fn snapshot_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
+fn snapshot_of<'a>(view: &mut View<'a>, client: &'a ClientPlan) -> Check {
     let title = format!("{}'s snapshot shows {}", client.name, client.sees.join(" and "));
     let check = draft(format!("media.snapshot/{}", client.name), Layer::Media, Side::Client, title);
     let seen = view.first(|o| match o {
@@ -100,8 +120,13 @@ fn snapshot_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         });
         return match code {
             Some((line, code)) => {
-                let id = view.cite(line);
-                check.fail(format!("nothing was printed (exit code {code})"), vec![id], "read the client's log")
+                let ids = vec![view.cite(line)];
+                let message = format!("nothing was printed (exit code {code})");
+                if code == NOTHING_CAME {
+                    late(view, client, message, check, "read the client's log", ids)
+                } else {
+                    check.fail(message, ids, "read the client's log")
+                }
             }
             None => check.unknown("the end of the client was not seen", vec![]),
         };

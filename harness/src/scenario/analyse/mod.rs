@@ -17,6 +17,8 @@ const SETTLE: usize = SAMPLE_RATE as usize / 5;
 const WINDOW: usize = SAMPLE_RATE as usize / 2;
 /// A frame of speech is judged as a whole: 20 ms.
 const FRAME: usize = SAMPLE_RATE as usize / 50;
+/// Speech is compared in such pieces: 200 ms.
+const PIECE: usize = SAMPLE_RATE as usize / 5;
 /// Silence this long (80 ms) separates two talk spurts.
 const PAUSE: usize = SAMPLE_RATE as usize * 2 / 25;
 /// A talk spurt may come this much (60 ms) earlier or later than the whole.
@@ -73,9 +75,10 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     });
     for other in plan.clients.iter().filter(|c| client.hears.contains(&c.name)) {
         let Some(sent) = other.mic.strip_prefix("wav:").and_then(|f| read_wav(Path::new(f)).ok()) else { continue };
-        let Alignment { correlation, delay_ms, delay_spread_ms } = align(&sent, &samples);
+        let Alignment { correlation, delay_ms, delay_spread_ms, pieces } = align(&sent, &samples);
         let (process, of, delay_spread_ms) = (client.name.clone(), other.name.clone(), Some(delay_spread_ms));
-        seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms, delay_spread_ms });
+        let path = path.clone();
+        seen.push(Observation::Speech { process, path, of, correlation, delay_ms, delay_spread_ms, pieces });
     }
 }
 
@@ -109,22 +112,24 @@ struct Alignment {
     delay_ms: f64,
     /// How far apart the delays of the talk spurts are, milliseconds.
     delay_spread_ms: f64,
+    /// Correlation of each [`PIECE`] of the talk spurts, at its own delay.
+    pieces: Vec<f64>,
 }
 
 /// Finds where `sent` begins in `recorded`, and each of its talk spurts near there: an adaptive buffer takes a new
 /// delay in a pause, which nobody hears, and which a single alignment would count as lost sound.
 fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
     let Some(delay) = best_delay(sent, recorded) else {
-        return Alignment { correlation: 0.0, delay_ms: 0.0, delay_spread_ms: 0.0 };
+        return Alignment { correlation: 0.0, delay_ms: 0.0, delay_spread_ms: 0.0, pieces: vec![] };
     };
     let (mut xy, mut earliest, mut latest) = (0.0, isize::MAX, isize::MIN);
+    let mut pieces = Vec::new();
     for spurt in spurts(sent) {
+        for (i, piece) in sent[spurt.clone()].chunks_exact(PIECE).enumerate() {
+            pieces.push(likeness(piece, near(recorded, delay, spurt.start + i * PIECE, PIECE).0));
+        }
         let piece = &sent[spurt.clone()];
-        // the part of the recording in which this spurt may lie
-        let from = delay.saturating_add_unsigned(spurt.start).saturating_sub_unsigned(WANDER);
-        let start = usize::try_from(from).unwrap_or(0).min(recorded.len());
-        let end = usize::try_from(from.saturating_add_unsigned(piece.len() + 2 * WANDER)).unwrap_or(0);
-        let window = &recorded[start..end.clamp(start, recorded.len())];
+        let (window, start) = near(recorded, delay, spurt.start, piece.len());
         let Some(offset) = best_delay(piece, window) else { continue };
         xy += dot(piece, window, offset);
         let own = offset.saturating_add_unsigned(start).saturating_sub_unsigned(spurt.start);
@@ -138,7 +143,24 @@ fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
         correlation: if scale > 0.0 { xy / scale } else { 0.0 },
         delay_ms: ms(delay),
         delay_spread_ms: ms(latest.saturating_sub(earliest).max(0)),
+        pieces,
     }
+}
+
+/// The part of a recording in which what was sent from `start` on may lie, and where that begins.
+fn near(recorded: &[f32], delay: isize, start: usize, length: usize) -> (&[f32], usize) {
+    let from = delay.saturating_add_unsigned(start).saturating_sub_unsigned(WANDER);
+    let begin = usize::try_from(from).unwrap_or(0).min(recorded.len());
+    let end = usize::try_from(from.saturating_add_unsigned(length + 2 * WANDER)).unwrap_or(0);
+    (&recorded[begin..end.clamp(begin, recorded.len())], begin)
+}
+
+/// Correlation of a piece with the part of `window` that is most like it, to hundredths.
+fn likeness(piece: &[f32], window: &[f32]) -> f64 {
+    let Some(offset) = best_delay(piece, window) else { return 0.0 };
+    let common = window.iter().skip(usize::try_from(offset).unwrap_or(0)).take(piece.len());
+    let scale = (energy(piece.iter()) * energy(common)).sqrt();
+    if scale > 0.0 { (dot(piece, window, offset) / scale * 100.0).round() / 100.0 } else { 0.0 }
 }
 
 fn energy<'a>(samples: impl Iterator<Item = &'a f32>) -> f64 {
@@ -276,6 +298,18 @@ mod tests {
         recorded[32_000..].copy_from_slice(&sent[32_000..]);
         let seen = align(&sent, &recorded);
         assert!((0.7..0.9).contains(&seen.correlation), "{}", seen.correlation);
+    }
+
+    #[test]
+    fn a_gap_spoils_the_pieces_around_it_and_a_wrong_sound_all() {
+        let sent = noise(96_000);
+        let mut gap = sent.clone();
+        gap[30_000..33_000].fill(0.0);
+        let low = |seen: &Alignment| seen.pieces.iter().filter(|piece| **piece < 0.9).count();
+        let seen = align(&sent, &gap);
+        assert!(seen.pieces.len() == 10 && (1..=2).contains(&low(&seen)), "{:?}", seen.pieces);
+        let wrong: Vec<f32> = sent.iter().zip(&noise(192_000)[96_000..]).map(|(a, b)| a + b).collect();
+        assert_eq!(low(&align(&sent, &wrong)), 10);
     }
 
     #[test]
