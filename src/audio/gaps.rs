@@ -69,8 +69,8 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn lack(cause: UnderrunCause, samples: u64) -> Option<Lack> {
-        Some(Lack { cause, samples, since: None })
+    const fn lack(cause: UnderrunCause, samples: u64) -> Lack {
+        Lack { cause, samples, since: None }
     }
 
     fn gap(cause: UnderrunCause, samples: u64, lasted_ms: u64) -> Event {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_run_is_one_gap_from_the_last_good_reading_to_the_next() {
         let mut gaps = Gaps::default();
-        let late = lack(LateData, 480);
+        let late = Some(lack(LateData, 480));
         let told: Vec<_> = [(0, None), (10, late), (20, late), (30, None), (40, None)]
             .into_iter()
             .filter_map(|(at, lacks)| gaps.observe(lacks, ms(at), None))
@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn another_cause_is_another_gap_and_what_was_never_asked_for_has_its_length() {
         let mut gaps = Gaps::default();
-        assert_eq!(gaps.observe(lack(LateData, 100), ms(100), None), None);
-        assert_eq!(gaps.observe(lack(LateCallback, 48_000), ms(110), None), Some(gap(LateData, 100, 10)));
+        assert_eq!(gaps.observe(Some(lack(LateData, 100)), ms(100), None), None);
+        assert_eq!(gaps.observe(Some(lack(LateCallback, 48_000)), ms(110), None), Some(gap(LateData, 100, 10)));
         assert_eq!(gaps.end(ms(120), None), Some(gap(LateCallback, 48_000, 1_000)));
         assert_eq!(gaps.end(ms(130), None), None);
     }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_mixer_says_whose_sound_it_was() {
         let mut gaps = Gaps::default();
-        gaps.observe(lack(LateData, 960), ms(20), Some("fay"));
+        gaps.observe(Some(lack(LateData, 960)), ms(20), Some("fay"));
         let told = gaps.observe(None, ms(40), Some("fay")).unwrap().message();
         assert_eq!(told, "of \"fay\": 960 samples missing over 20000 us (late data)");
     }

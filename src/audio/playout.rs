@@ -483,7 +483,8 @@ mod tests {
                 underrun: Some(UnderrunCause::NothingReceived),
                 buffered: 0,
                 target: 1_920,
-                started: false
+                started: false,
+                late_since: None,
             }
         );
         assert!(call.heard.iter().all(|s| *s == 0.0));
@@ -498,6 +499,7 @@ mod tests {
         let next = call.callback(START + 1_040_000, 480);
         // Callbacks at 990, 1,030 and 1,040 ms: 30 ms are gone.
         assert_eq!((next.got, next.expected), (480, 480 + 1_440));
+        assert_eq!(next.late_since, Some(Duration::from_micros(START + 990_000)));
         assert_eq!(next.underrun, Some(UnderrunCause::LateCallback));
         call.run(1_050, 2_000, || 0);
         let stats = call.playout.stats();

@@ -197,9 +197,13 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
             let late = now.saturating_sub(before) > GIVE_UP;
             late.then_some(Lack { cause: UnderrunCause::LateCallback, samples: 0, since: None })
         });
-        gaps.observe(lacks, now, None).into_iter().for_each(|event| shared.config.log.emit(event));
+        if let Some(event) = gaps.observe(lacks, now, None) {
+            shared.config.log.emit(event);
+        }
     });
-    gaps.end(clock::monotonic(), None).into_iter().for_each(|event| shared.config.log.emit(event));
+    if let Some(event) = gaps.end(clock::monotonic(), None) {
+        shared.config.log.emit(event);
+    }
     if let Err(error) = speaker.finish() {
         let (device, reason) = (shared.config.speaker.to_string(), error.to_string());
         shared.config.log.emit(Event::DeviceFailed { device, kind: "speaker".to_owned(), reason });

@@ -149,12 +149,16 @@ impl Mixed {
             concealed += samples;
             let (name, gaps) = self.gaps.entry(*stream).or_insert_with(|| (member.name.clone(), Gaps::default()));
             let lacks = (samples > 0).then_some(Lack { cause: UnderrunCause::LateData, samples, since: None });
-            gaps.observe(lacks, now, Some(name)).into_iter().for_each(|event| hub.config.log.emit(event));
+            if let Some(event) = gaps.observe(lacks, now, Some(name)) {
+                hub.config.log.emit(event);
+            }
         }
         self.gaps.retain(|stream, (name, gaps)| {
             let stays = members.contains_key(stream);
             let left_open = if stays { None } else { gaps.end(now, Some(name)) };
-            left_open.into_iter().for_each(|event| hub.config.log.emit(event));
+            if let Some(event) = left_open {
+                hub.config.log.emit(event);
+            }
             stays
         });
         concealed

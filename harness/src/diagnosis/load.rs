@@ -5,10 +5,12 @@
 //! has no part in this sound. Load never explains a wrong mix, silence, a refusal or a bind that failed.
 
 use super::view::{SERVER, View};
-use crate::evidence::{EvidenceId, Log, LogLine, Observation, Waits};
+use crate::evidence::{Check, EvidenceId, Log, LogLine, Observation, Status, Waits};
 use sidetone::event::{Event, Record, UnderrunCause};
 use std::collections::BTreeMap;
 
+/// What to do where load explains it.
+pub(super) const LESS_LOAD: &str = "repeat on a machine with a free processor";
 /// A wait ends somewhere in the interval in which it is counted, and a buffer plays on for a while after what fills it stops.
 const BEFORE_NS: u64 = 100_000_000;
 /// What is counted at the end of an interval, and what is told after it is over, lies this much later at most.
@@ -159,14 +161,24 @@ pub(super) fn excuse_span<'a>(view: &mut View<'a>, process: &'a str, from_ns: u6
     excuse(view, &[Gap { from_ns, to_ns, lost_ns, at_once: false, samples: 0, cause: None, way, told: None }])
 }
 
-/// As [`excuse_span`], for the time from a client's start to its end.
-pub(super) fn excuse_life<'a>(view: &mut View<'a>, client: &'a str) -> Option<Excuse> {
+/// Of a client to which nothing came in time: only a warning if it or the server waited for a processor during at least half of the
+/// client's life.
+pub(super) fn unless_late<'a>(view: &mut View<'a>, client: &'a str, failed: Check) -> Check {
     let began = view.evidence.observations.iter().find_map(|seen| match &seen.what {
         Observation::ProcessStarted { process, .. } if process == client => Some(seen.monotonic_ns),
         _ => None,
-    })?;
-    let ended = view.end_of(client).and_then(|(_, end)| end.ended_ns)?;
-    excuse_span(view, client, began, ended)
+    });
+    let ended = view.end_of(client).and_then(|(_, end)| end.ended_ns);
+    match began.zip(ended).and_then(|(began, ended)| excuse_span(view, client, began, ended)) {
+        Some(Excuse { words, ids, .. }) => Check {
+            status: Status::Warn,
+            message: format!("{}; {words}", failed.message),
+            evidence: [failed.evidence, ids].concat(),
+            remedy: Some(LESS_LOAD.to_owned()),
+            ..failed
+        },
+        None => failed,
+    }
 }
 
 /// The server, that which was started in its place, and these.
@@ -260,7 +272,9 @@ mod tests {
     /// Samples every 50 ms for a second; `delays` are (interval, us).
     fn waits(delays: &[(usize, u32)], stopped: &[usize]) -> Waits {
         let mut delay_us = vec![0; 20];
-        delays.iter().for_each(|(i, us)| delay_us[*i] = *us);
+        for (i, us) in delays {
+            delay_us[*i] = *us;
+        }
         Waits { delay_us, states: (0..20).map(|i| if stopped.contains(&i) { 'T' } else { 'S' }).collect() }
     }
 

@@ -140,12 +140,16 @@ fn sample(followed: &Receiver<Followed>) -> Series {
 mod tests {
     use super::*;
     use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
     use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    use nix::unistd::Pid;
     use std::process::{Command, Stdio};
 
     fn known(pid: u32) -> Known {
-        Known { followed: Followed { name: "it".to_owned(), pid, family: false }, pids: vec![pid], waited_ns: BTreeMap::new() }
+        Known {
+            followed: Followed { name: "it".to_owned(), pid, family: false },
+            pids: vec![pid],
+            waited_ns: BTreeMap::new(),
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Runs of events and observations as they come.
 
 use super::*;
-use crate::evidence::{Environment, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, SocketRow, TableSource, Waits};
+use crate::evidence::{
+    Environment, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, SocketRow, TableSource, Waits,
+};
 use proptest::prelude::*;
 use sidetone::event::{Transport, UnderrunCause};
 

@@ -1,8 +1,8 @@
 //! Sound that is sent and heard.
 
 use super::echo::{Echo, judge};
-use super::playback::{LESS_LOAD, excused};
-use crate::diagnosis::load::{self, Excuse};
+use super::playback::excused;
+use crate::diagnosis::load::{self, Excuse, LESS_LOAD};
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, ClientPlan, Layer, Log, LogLine, Observation, Side};
 use sidetone::event::Event;

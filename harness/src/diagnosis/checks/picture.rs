@@ -1,9 +1,8 @@
 //! Pictures.
 
-use super::playback::LESS_LOAD;
 use crate::diagnosis::load;
-use crate::diagnosis::view::{Draft, View, draft};
-use crate::evidence::{Check, ClientPlan, EvidenceId, Layer, Observation, Side};
+use crate::diagnosis::view::{View, draft};
+use crate::evidence::{Check, ClientPlan, Layer, Observation, Side};
 
 /// How far the hue of a received test pattern may be from its sender's, in degrees.
 const HUE_TOLERANCE: f32 = 15.0;
@@ -47,7 +46,10 @@ fn picture_of<'a>(view: &mut View<'a>, client: &'a ClientPlan, other: &str) -> C
             _ => None,
         });
         return match (why, ended_well) {
-            (Some(_), Some(_)) => late(view, client, format!("no picture of {other} arrived at {}", client.name), check, remedy, ids),
+            (Some(_), Some(_)) => {
+                let failed = check.fail(format!("no picture of {other} arrived at {}", client.name), ids, remedy);
+                load::unless_late(view, &client.name, failed)
+            }
             (Some((_, why)), None) => check.unknown(why, ids),
             (None, _) => check.unknown("not looked at: the run ended before", ids),
         };
@@ -80,24 +82,6 @@ fn picture_of<'a>(view: &mut View<'a>, client: &'a ClientPlan, other: &str) -> C
     }
 }
 
-/// What did not come in time: load explains that if the client or the server waited for a processor half of the client's life.
-fn late<'a>(
-    view: &mut View<'a>,
-    client: &'a ClientPlan,
-    message: String,
-    check: Draft,
-    remedy: &str,
-    mut ids: Vec<EvidenceId>,
-) -> Check {
-    match load::excuse_life(view, &client.name) {
-        Some(excuse) => {
-            ids.extend(excuse.ids);
-            check.warn(format!("{message}; {}", excuse.words), ids, LESS_LOAD)
-        }
-        None => check.fail(message, ids, remedy),
-    }
-}
-
 /// The printed snapshot shows the others.
 pub(super) fn snapshots(view: &mut View<'_>) -> Vec<Check> {
     let clients: Vec<_> = view.started_clients().into_iter().filter(|c| c.snapshot).collect();
@@ -122,11 +106,8 @@ fn snapshot_of<'a>(view: &mut View<'a>, client: &'a ClientPlan) -> Check {
             Some((line, code)) => {
                 let ids = vec![view.cite(line)];
                 let message = format!("nothing was printed (exit code {code})");
-                if code == NOTHING_CAME {
-                    late(view, client, message, check, "read the client's log", ids)
-                } else {
-                    check.fail(message, ids, "read the client's log")
-                }
+                let failed = check.fail(message, ids, "read the client's log");
+                if code == NOTHING_CAME { load::unless_late(view, &client.name, failed) } else { failed }
             }
             None => check.unknown("the end of the client was not seen", vec![]),
         };

@@ -1,6 +1,6 @@
 //! Mixing and playback: in time, without gaps, without made-up sound.
 
-use crate::diagnosis::load::{self, Excuse, Gap, Scheduling};
+use crate::diagnosis::load::{self, Excuse, Gap, LESS_LOAD, Scheduling};
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, ClientKind, ClientPlan, EvidenceId, Layer, Log, LogLine, Observation, Side};
 use serde_json::Value;
@@ -12,9 +12,6 @@ const UNTOLD_SAMPLES: u64 = 480;
 const TICK_MS: u64 = 20;
 /// Percent of the time in which some task waited for a processor, from which on the machine counts as busy.
 const SHORT_OF_PROCESSORS: f64 = 5.0;
-
-/// What to do where load explains it.
-pub(super) const LESS_LOAD: &str = "repeat on a machine with a free processor";
 
 /// The mixer ticks at its rate.
 pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
@@ -51,7 +48,9 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
     } else {
         let gaps = stats.iter().filter_map(|(log, line, s)| missed_ticks(log, line, (s.1.saturating_sub(s.0), s.3)));
         let (gaps, lost) = (gaps.collect::<Vec<_>>(), expected.saturating_sub(ticks).saturating_mul(TICK_MS));
-        match excused(view, SERVER, (&gaps, lost), |excuse| excuse.left == 0).map(|(why, ids)| (format!("{message}; {why}"), ids)) {
+        match excused(view, SERVER, (&gaps, lost), |excuse| excuse.left == 0)
+            .map(|(why, ids)| (format!("{message}; {why}"), ids))
+        {
             Some((why, ids)) => check.warn(why, ids, LESS_LOAD),
             None => check.fail(message, ids, "look for a blocked or starved mixer thread"),
         }

@@ -1,7 +1,6 @@
 //! Processes: started, ended, whole.
 
 use super::picture::NOTHING_CAME;
-use super::playback::LESS_LOAD;
 use crate::diagnosis::load;
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, Layer, LogLine, Observation, Side};
@@ -163,13 +162,8 @@ fn exit<'a>(view: &mut View<'a>, process: &'a str) -> Check {
             ids.extend(last.map(|(log, line)| view.cite_log(log, line)));
             let remedy = format!("read the log of {process}; exit codes are listed by `sidetone --help`");
             let message = format!("exit code {code}{said}");
-            match load::excuse_life(view, process).filter(|_| snapshot && code == NOTHING_CAME) {
-                Some(excuse) => {
-                    ids.extend(excuse.ids);
-                    check.warn(format!("{message}; {}", excuse.words), ids, LESS_LOAD)
-                }
-                None => check.fail(message, ids, remedy),
-            }
+            let failed = check.fail(message, ids, remedy);
+            if snapshot && code == NOTHING_CAME { load::unless_late(view, process, failed) } else { failed }
         }
         (None, Some(15)) if by_harness && cut => check.pass("ended by the harness's SIGTERM", ids),
         (None, Some(signal)) => {

@@ -1,7 +1,6 @@
 //! What people do in a room: they talk in the chat, mute themselves, come back after the server was started again.
 
-use super::playback::LESS_LOAD;
-use crate::diagnosis::load;
+use crate::diagnosis::load::{self, LESS_LOAD};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{View, draft};
 use crate::evidence::{Action, Check, ClientPlan, Layer, Log, LogLine, Observation, Side};

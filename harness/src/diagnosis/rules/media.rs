@@ -83,7 +83,11 @@ fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     let explained = heard.iter().map(|(_, check, _)| check.id.clone()).collect();
     let compared: Vec<_> = heard.iter().filter_map(|(c, check, h)| Some((c, check, h.control.as_ref()?))).collect();
     let noise = compared.iter().map(|(client, check, control)| {
-        refuted("it is noise, or the splash of dropouts", &format!("{}: {control}", client.name), check.evidence.clone())
+        refuted(
+            "it is noise, or the splash of dropouts",
+            &format!("{}: {control}", client.name),
+            check.evidence.clone(),
+        )
     });
     let mut finding = finding("media.echo", summary, chain?, noise.collect())?;
     // a level alone may be noise

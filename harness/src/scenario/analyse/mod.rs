@@ -56,13 +56,18 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     let last = samples.iter().rposition(audible).map_or(0, |i| i + 1);
     let part = samples.get(first + SETTLE..last).unwrap_or_default();
     let own = tone_of(client);
-    let tones: Vec<_> = plan.clients.iter().filter_map(tone_of).map(|hz| {
-        let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
-        // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
-        // pauses hide a tone from the whole, so the others' tones need stand out only one way
-        let db = if own == Some(hz) { whole.min(typical) } else { whole.max(typical) };
-        ToneLevel { hz, db: floor(db) }
-    }).collect();
+    let tones: Vec<_> = plan
+        .clients
+        .iter()
+        .filter_map(tone_of)
+        .map(|hz| {
+            let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
+            // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
+            // pauses hide a tone from the whole, so the others' tones need stand out only one way
+            let db = if own == Some(hz) { whole.min(typical) } else { whole.max(typical) };
+            ToneLevel { hz, db: floor(db) }
+        })
+        .collect();
     let own_tone = own.and_then(|own| own_tone_of(plan, client, own, (part, &tones)));
     seen.push(Observation::Recording {
         process: client.name.clone(),

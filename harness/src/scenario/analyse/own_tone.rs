@@ -48,7 +48,8 @@ pub(super) fn measure(part: &[f32], tones: &Tones<'_>) -> Option<OwnTone> {
         steady.iter_mut().zip(levels).for_each(|(steady, db)| *steady &= (db - median).abs() <= STEADY_DB);
     }
     let chosen = windows.iter().zip(steady).filter_map(|(window, steady)| steady.then_some(*window));
-    let (own_db, control_db) = chosen.map(|w| (tenths(level_db(w, tones.own)), tenths(level_db(w, control_hz)))).unzip();
+    let (own_db, control_db) =
+        chosen.map(|w| (tenths(level_db(w, tones.own)), tenths(level_db(w, control_hz)))).unzip();
     Some(OwnTone { hz: tones.own, control_hz, own_db, control_db })
 }
 
