@@ -105,7 +105,7 @@ fn excused_over_all(view: &mut View<'_>, process: &str, lost_ms: u64) -> Option<
     }
     let kernel = pressed.map_or_else(String::new, |percent| format!(", cpu pressure {percent:.0} %"));
     let why = format!(
-        "the machine was busy: the programs on the way waited {waited_ms} ms for a processor in {window_ms} ms{kernel}"
+        "the machine was busy: the programs in between waited {waited_ms} ms for a processor in {window_ms} ms{kernel}"
     );
     Some((why, vec![view.cite(line)]))
 }

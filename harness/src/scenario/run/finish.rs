@@ -78,7 +78,7 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        drop(tokio::time::timeout(SETTLE / 4, settled).await);
+        drop(tokio::time::timeout(SETTLE, settled).await);
     }
 
     /// Ends whatever still runs, clients first, and looks whether all is gone.
