@@ -15,6 +15,8 @@ pub(super) const LESS_LOAD: &str = "repeat on a machine with a free processor";
 const BEFORE_NS: u64 = 100_000_000;
 /// What is counted at the end of an interval, and what is told after it is over, lies this much later at most.
 const AFTER_NS: u64 = 60_000_000;
+/// A gap up to this length may be the sum of waits in several programs.
+const SHORT_NS: u64 = 100_000_000;
 
 /// See [`Observation::Scheduling`].
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +108,8 @@ impl<'a> Scheduling<'a> {
         self.intervals(from_ns, to_ns).any(|(i, ..)| matches!(state(i), Some(b'T' | b't')))
     }
 
-    /// Who waited for a processor during at least half of a gap, and for how long; `None`: nobody on its way, or one of them was
-    /// stopped.
+    /// Who waited longest for a processor, and for how long, where that covers at least half of a gap; `None`: it does not, or one of
+    /// the programs in between was stopped.
     fn explains(&self, gap: &Gap<'a>) -> Option<(&'a str, u64)> {
         let (from, to) = (gap.from_ns.saturating_sub(BEFORE_NS), gap.to_ns.saturating_add(AFTER_NS));
         if gap.way.iter().any(|process| self.was_stopped(process, from, to)) {
@@ -117,8 +119,17 @@ impl<'a> Scheduling<'a> {
             let (all, longest) = self.waited_ns(process, from, to);
             (*process, if gap.at_once { longest } else { all })
         });
-        let (process, ns) = waited.max_by_key(|(_, ns)| *ns)?;
-        (ns > 0 && ns.saturating_mul(2) >= gap.lost_ns).then_some((process, ns))
+        let waited: Vec<_> = waited.collect();
+        let (process, ns) = waited.iter().copied().max_by_key(|(_, ns)| *ns)?;
+        // a packet waits in one program after the other
+        let in_turn = waited.iter().fold(0_u64, |sum, (_, ns)| sum.saturating_add(*ns));
+        let covers = if gap.at_once && gap.lost_ns <= SHORT_NS { in_turn } else { ns };
+        // who waits for two thirds of all the time gets nowhere, however short each wait is
+        let starved = gap.way.iter().any(|process| {
+            let (all, _) = self.waited_ns(process, gap.from_ns, gap.to_ns);
+            all.saturating_mul(3) >= gap.to_ns.saturating_sub(gap.from_ns).saturating_mul(2)
+        });
+        (ns > 0 && (covers.saturating_mul(2) >= gap.lost_ns || starved)).then_some((process, ns))
     }
 }
 
@@ -204,7 +215,21 @@ pub(super) fn gaps_at<'a>(view: &View<'a>, listener: &'a str) -> Vec<Gap<'a>> {
             on_the_way(view, [listener])
         }
     };
-    told.into_iter().filter_map(|(log, line, told)| told.gap((log, line), way(told.cause))).collect()
+    let down = down(view);
+    let gaps = told.into_iter().filter_map(|(log, line, told)| told.gap((log, line), way(told.cause)));
+    // who learns late that the server has gone conceals on until then: that is no packet that was late, but many turns
+    let while_down = |gap: &Gap<'_>| down.is_some_and(|(from, to)| gap.to_ns > from && gap.from_ns < to);
+    gaps.map(|gap| Gap { at_once: !while_down(&gap), ..gap }).collect()
+}
+
+/// When there was no server, because it was started again: from when it was told to end until clients are back.
+fn down(view: &View<'_>) -> Option<(u64, u64)> {
+    let around_ns = 1_000_000_000;
+    let (_, (ended_ns, ready_ns)) = view.first(|o| match o {
+        Observation::Restarted { ended_ns, ready_ns, .. } => Some((*ended_ns, *ready_ns)),
+        _ => None,
+    })?;
+    Some((ended_ns.saturating_sub(around_ns), ready_ns.saturating_add(around_ns)))
 }
 
 /// The gaps that the server noticed in what these speakers sent.
@@ -324,9 +349,21 @@ mod tests {
         let small: Vec<(usize, u32)> = (9..15).map(|i| (i, 30_000)).collect();
         let busy = [("server", waits(&small, &[]))];
         assert!(!explained(&busy, &gap(&["server"])), "20 ms of every 50 it ran");
+        let starved: Vec<(usize, u32)> = (9..15).map(|i| (i, 40_000)).collect();
+        assert!(explained(&[("server", waits(&starved, &[]))], &gap(&["server"])), "10 ms of every 50 are not enough");
         assert!(explained(&busy, &Gap { at_once: false, ..gap(&["server"]) }), "but over half of the time it waited");
         let long: Vec<(usize, u32)> = (11..14).map(|i| (i, 50_000)).collect();
         assert!(explained(&[("server", waits(&long, &[]))], &gap(&["server"])), "one wait over three samples");
+    }
+
+    #[test]
+    fn a_short_gap_may_be_the_sum_of_waits_in_turn() {
+        let both = [("b", waits(&[(12, 22_000)], &[])), ("server", waits(&[(12, 22_000)], &[]))];
+        let short = |lost_ns| Gap { lost_ns, ..gap(&["server", "b"]) };
+        assert!(explained(&both, &short(80 * MS)) && !explained(&both, &short(95 * MS)));
+        assert!(!explained(&[("b", waits(&[(12, 22_000)], &[]))], &short(80 * MS)));
+        let more = [("b", waits(&[(12, 45_000)], &[])), ("server", waits(&[(12, 45_000)], &[]))];
+        assert!(!explained(&more, &short(150 * MS)), "not a long one");
     }
 
     #[test]

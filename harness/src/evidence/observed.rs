@@ -141,7 +141,9 @@ pub struct OwnTone {
     pub hz: f64,
     /// Of the control.
     pub control_hz: f64,
-    /// Level of the own tone in dBFS in each window in which the others' tones were steady.
+    /// Whether the windows are those in which the others' tones were steady; else those in which the own one was.
+    pub others_steady: bool,
+    /// Level of the own tone in dBFS in each window.
     pub own_db: Vec<f64>,
     /// Level of the control in the same windows.
     pub control_db: Vec<f64>,

@@ -210,7 +210,9 @@ fn no_figure_of_a_program_can_break_a_diagnosis() {
                 Observation::Scheduling { began_ns, at_ms, processes } => {
                     *began_ns = u64::MAX;
                     at_ms.fill(u32::MAX);
-                    processes.values_mut().for_each(|waits| waits.delay_us.fill(u32::MAX));
+                    for waits in processes.values_mut() {
+                        waits.delay_us.fill(u32::MAX);
+                    }
                 }
                 _ => {}
             }

@@ -186,7 +186,7 @@ pub(in crate::diagnosis) fn hearing(view: &View<'_>, client: &ClientPlan) -> Opt
     // where the others are missing, the own tone is compared with what they should have
     let most_db = faintest.max(limits.tone_at_least_db) - limits.own_tone_down_db;
     match (tone_of(client), own_tone) {
-        (Some(own), Some(seen)) => match judge(seen, most_db) {
+        (Some(own), Some(seen)) => match judge(seen, level(own), most_db) {
             Echo::No(told) => hearing.told.push(told),
             Echo::Heard(db, why) => (hearing.own, hearing.control) = (Some((own, db)), Some(why)),
             Echo::NotJudged(why) => hearing.not_judged = Some(why),

@@ -12,6 +12,8 @@ use std::f64::consts::TAU;
 const WINDOW: usize = SAMPLE_RATE as usize / 10;
 /// From the begin of a window to that of the next.
 const HOP: usize = WINDOW / 2;
+/// So many windows (half of each is shared with the next) say enough.
+const ENOUGH: usize = 8;
 /// A steady tone is this close to its median, in dB.
 const STEADY_DB: f64 = 1.0;
 /// The control's distance to every tone, in Hz: three main lobes, where a Hann window lets 60 dB less through.
@@ -35,22 +37,28 @@ pub(super) struct Tones<'a> {
     pub(super) sent: &'a [f64],
 }
 
-/// The own tone and the control in every window in which all the others are steady; where none of the others is heard, in those
-/// in which the own one is. `None`: there is no frequency to compare with.
+/// The own tone and the control in every window in which all the others are steady; where that says too little, in those in which
+/// the own one is. `None`: there is no frequency to compare with.
 pub(super) fn measure(part: &[f32], tones: &Tones<'_>) -> Option<OwnTone> {
     let control_hz = control(tones)?;
     let windows: Vec<&[f32]> = (0..).map_while(|i| part.get(i * HOP..i * HOP + WINDOW)).collect();
-    let choosing = if tones.heard.is_empty() { std::slice::from_ref(&tones.own) } else { tones.heard };
+    let by_others = if tones.heard.is_empty() { vec![] } else { steady(&windows, tones.heard) };
+    let others_steady = by_others.len() >= ENOUGH;
+    let chosen = if others_steady { by_others } else { steady(&windows, &[tones.own]) };
+    let levels = chosen.into_iter().map(|w| (tenths(level_db(w, tones.own)), tenths(level_db(w, control_hz))));
+    let (own_db, control_db) = levels.unzip();
+    Some(OwnTone { hz: tones.own, control_hz, others_steady, own_db, control_db })
+}
+
+/// The windows in which each of these tones is close to its median.
+fn steady<'a>(windows: &[&'a [f32]], choosing: &[f64]) -> Vec<&'a [f32]> {
     let mut steady = vec![true; windows.len()];
     for hz in choosing {
         let levels: Vec<f64> = windows.iter().map(|w| level_db(w, *hz)).collect();
         let median = median(&levels);
         steady.iter_mut().zip(levels).for_each(|(steady, db)| *steady &= (db - median).abs() <= STEADY_DB);
     }
-    let chosen = windows.iter().zip(steady).filter_map(|(window, steady)| steady.then_some(*window));
-    let (own_db, control_db) =
-        chosen.map(|w| (tenths(level_db(w, tones.own)), tenths(level_db(w, control_hz)))).unzip();
-    Some(OwnTone { hz: tones.own, control_hz, own_db, control_db })
+    windows.iter().zip(steady).filter_map(|(window, steady)| steady.then_some(*window)).collect()
 }
 
 /// A frequency that nobody sends and no distortion makes, about as far from the others' tones as the own one is.
@@ -181,9 +189,28 @@ mod tests {
     }
 
     #[test]
+    fn where_the_others_come_and_go_an_echo_is_still_found_and_noise_is_none() {
+        let mut echo = with(&[(440.0, 0.2)], 3);
+        let (mut noise, others) = (vec![0.0; echo.len()], with(&[(660.0, 0.1), (880.0, 0.1)], 3));
+        Noise::new(5, 0.003).fill(&mut noise);
+        for (i, other) in others.chunks(2_400).enumerate().filter(|(i, _)| i % 2 == 0) {
+            for (k, sample) in other.iter().enumerate() {
+                echo[i * 2_400 + k] += sample;
+                noise[i * 2_400 + k] += sample;
+            }
+        }
+        let tones = Tones { own: 440.0, heard: &[660.0, 880.0], sent: &[440.0, 660.0, 880.0] };
+        let found = measure(&echo, &tones).unwrap();
+        assert!(above(&found) > 10.0 && found.own_db.len() >= ENOUGH, "{found:?}");
+        let none = measure(&noise, &tones).unwrap();
+        assert!(above(&none) < 10.0, "{none:?}");
+    }
+
+    #[test]
     fn where_the_others_are_not_heard_the_own_tone_chooses() {
         let swapped = measure(&with(&[(440.0, 0.1)], 2), &Tones { heard: &[], ..TONES }).unwrap();
         assert!(above(&swapped) > 60.0 && swapped.own_db.len() > 30, "{swapped:?}");
+        assert!(!swapped.others_steady);
         let silent = measure(&vec![0.0; 96_000], &Tones { heard: &[], ..TONES }).unwrap();
         assert!(above(&silent).abs() < 0.1, "{silent:?}");
         assert_eq!(measure(&[0.1; 100], &TONES).unwrap().own_db, [] as [f64; 0], "too short");
