@@ -9,7 +9,7 @@
 //! ```
 //!
 //! One file a thing: [`codec`], [`mod@level`], [`signal`], [`meter`], [`jitter`], [`resample`], [`voice`], [`playout`],
-//! [`limiter`], [`mixer`].
+//! [`limiter`], [`mixer`], [`gaps`].
 
 pub mod codec;
 pub mod gaps;
