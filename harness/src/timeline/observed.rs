@@ -112,9 +112,10 @@ pub fn line(seen: &Observation) -> (&str, String) {
 fn scheduling(at_ms: &[u32], processes: &BTreeMap<String, Waits>) -> String {
     let longest = processes.iter().filter_map(|(name, waits)| Some((waits.delay_us.iter().max()?, name))).max();
     let longest = longest.map_or_else(String::new, |(us, name)| {
-        format!(", the longest wait for a processor in one interval: {name}, {} ms", us / 1_000)
+        format!("; longest wait for a processor in one interval: {name}, {} ms", us / 1_000)
     });
-    format!("{} samples of {} processes{longest}", at_ms.len(), processes.len())
+    let names: Vec<_> = processes.keys().collect();
+    format!("waits for a processor sampled at {} moments: {}{longest}", at_ms.len(), list(&names))
 }
 
 fn ready(after_us: u64, tcp: &[SocketAddr], websocket: &[SocketAddr], degraded: &[String]) -> String {

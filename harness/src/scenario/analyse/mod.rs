@@ -6,6 +6,7 @@ use crate::evidence::{ClientPlan, Log, Observation, OwnTone, Plan, ToneLevel};
 use crate::probe::talk::ear::{best_delay, strongest_hz};
 use sidetone::audio::{SAMPLE_RATE, meter};
 use sidetone::device::microphone::read_wav;
+use sidetone::event::Event;
 use sidetone::video::{Picture, jpeg, pattern, ssim};
 use std::{ops::Range, path::Path};
 
@@ -28,7 +29,7 @@ const WANDER: usize = SAMPLE_RATE as usize * 3 / 50;
 pub(super) fn media(plan: &Plan, folder: &Path, logs: &[Log]) -> Vec<Observation> {
     let mut seen = Vec::new();
     for client in &plan.clients {
-        recording(plan, client, folder, &mut seen);
+        recording(plan, client, (folder, logs), &mut seen);
         pictures(plan, client, folder, &mut seen);
         if let Some(log) = logs.iter().find(|l| l.process == client.name && l.stream == "stdout") {
             printed(client, log, &mut seen);
@@ -41,7 +42,7 @@ fn tone_of(client: &ClientPlan) -> Option<f64> {
     client.mic.strip_prefix("tone:")?.parse().ok()
 }
 
-fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Observation>) {
+fn recording(plan: &Plan, client: &ClientPlan, (folder, logs): (&Path, &[Log]), seen: &mut Vec<Observation>) {
     let path = format!("{}.wav", client.name);
     let samples = match read_wav(&folder.join(&path)) {
         Ok(samples) => samples,
@@ -55,12 +56,16 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     let first = samples.iter().position(audible).unwrap_or(samples.len());
     let last = samples.iter().rposition(audible).map_or(0, |i| i + 1);
     let part = samples.get(first + SETTLE..last).unwrap_or_default();
+    // who starts slowly, as a browser on a busy machine, is not heard before it is in
+    let all_in = first.saturating_add(SETTLE).max(all_in(client, logs));
+    let together = samples.get(all_in..last).filter(|together| together.len() >= WINDOW).unwrap_or(part);
     let own = tone_of(client);
     let tones: Vec<_> = plan
         .clients
         .iter()
         .filter_map(tone_of)
         .map(|hz| {
+            let part = if own == Some(hz) { part } else { together };
             let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
             // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
             // pauses hide a tone from the whole, so the others' tones need stand out only one way
@@ -85,6 +90,19 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
         let path = path.clone();
         seen.push(Observation::Speech { process, path, of, correlation, delay_ms, delay_spread_ms, pieces });
     }
+}
+
+/// The sample of a client's recording at which all whom it hears are in, as near as the logs tell; 0: they do not, or all were before.
+fn all_in(client: &ClientPlan, logs: &[Log]) -> usize {
+    let when = |name: &str, wanted: fn(&Event) -> bool| {
+        let lines = logs.iter().filter(|log| log.process == name).flat_map(|log| &log.lines);
+        let mut records = lines.filter_map(|line| line.record.as_ref());
+        records.find(|record| wanted(&record.event)).map(|record| record.monotonic_ns)
+    };
+    let speaker = |event: &Event| matches!(event, Event::DeviceOpened { kind, .. } if kind == "speaker");
+    let joined = client.hears.iter().filter_map(|name| when(name, |event| matches!(event, Event::ClientJoined { .. })));
+    let waited_ns = joined.max().zip(when(&client.name, speaker)).map_or(0, |(in_ns, from)| in_ns.saturating_sub(from));
+    usize::try_from(waited_ns / 1_000 * u64::from(SAMPLE_RATE) / 1_000_000).unwrap_or(usize::MAX)
 }
 
 /// The own tone against its control, in windows chosen by those of the others' tones that are heard at all.
@@ -251,7 +269,9 @@ fn printed(client: &ClientPlan, log: &Log, seen: &mut Vec<Observation>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::LogLine;
     use sidetone::audio::signal::Noise;
+    use sidetone::event::Record;
 
     fn noise(count: usize) -> Vec<f32> {
         let mut samples = vec![0.0; count];
@@ -282,6 +302,39 @@ mod tests {
         let cut = [&pause[..4_800], &words[..24_000], &words[24_480..48_000], &pause, &words[48_000..]].concat();
         let seen = align(&sent, &cut);
         assert!(seen.correlation < 0.85, "{}", seen.correlation);
+    }
+
+    #[test]
+    fn a_recording_counts_from_when_all_are_in() {
+        let log = |process: &str, ns: u64, event: Event| {
+            let record = Record {
+                time: String::new(),
+                monotonic_ns: ns,
+                level: event.level(),
+                source: String::new(),
+                pid: 1,
+                message: event.message(),
+                event,
+            };
+            let line = LogLine { number: 1, text: String::new(), record: Some(record), unread: None };
+            Log { process: process.to_owned(), stream: "stderr".to_owned(), path: String::new(), lines: vec![line] }
+        };
+        let (device, kind) = ("wav:a.wav".to_owned(), "speaker".to_owned());
+        let opened = Event::DeviceOpened { device, kind, sample_rate: 48_000, channels: 1, period_samples: 480 };
+        let joined: Event = serde_json::from_value(serde_json::json!({ "event": "client.joined", "fields": {
+            "server": "s", "room": "lobby", "name": "b", "stream": 2, "participants": [], "codec": "opus",
+            "clock_rate": 48_000, "channels": 1, "frame_ms": 20, "bitrate": 128_000,
+        }}))
+        .unwrap();
+        let client: ClientPlan = serde_json::from_value(serde_json::json!({
+            "name": "a", "transport": "tcp", "family": "ipv4", "mic": "none", "video": "none", "after": null,
+            "snapshot": false, "hears": ["b"], "sees": [], "args": [],
+        }))
+        .unwrap();
+        let logs = [log("a", 1_000_000_000, opened.clone()), log("b", 3_500_000_000, joined.clone())];
+        assert_eq!(all_in(&client, &logs), 120_000);
+        assert_eq!(all_in(&client, &[log("a", 9_000_000_000, opened), log("b", 3_500_000_000, joined)]), 0, "before");
+        assert_eq!(all_in(&client, &[]), 0);
     }
 
     #[test]
