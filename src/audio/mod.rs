@@ -9,9 +9,10 @@
 //! ```
 //!
 //! One file a thing: [`codec`], [`mod@level`], [`signal`], [`meter`], [`jitter`], [`resample`], [`voice`], [`playout`],
-//! [`limiter`], [`mixer`].
+//! [`limiter`], [`mixer`], [`gaps`].
 
 pub mod codec;
+pub mod gaps;
 pub mod jitter;
 pub mod level;
 pub mod limiter;
@@ -23,6 +24,7 @@ pub mod signal;
 pub mod voice;
 
 pub use codec::{CodecError, Decoder, Encoder, Prediction};
+pub use gaps::{Gaps, Lack};
 pub use jitter::{JitterBuffer, Pull};
 pub use level::{VoiceActivity, level};
 pub use mixer::{MixOut, RoomMixer};

@@ -43,6 +43,8 @@ pub struct Rendered {
     pub target: usize,
     /// Playback began in this callback, for the first time or after the sender had stopped.
     pub started: bool,
+    /// The last callback before the device asked late, until it is at its pace again.
+    pub late_since: Option<Duration>,
 }
 
 /// Underruns of one cause.
@@ -126,6 +128,8 @@ struct CallbackClock {
     last: Option<i64>,
     debt: i64,
     catching_up: bool,
+    /// The callback before the one that was late.
+    since: i64,
     late: u64,
 }
 
@@ -136,6 +140,9 @@ impl CallbackClock {
         let elapsed = now - last;
         if 2 * elapsed > 3 * period {
             self.late += 1;
+            if !self.catching_up {
+                self.since = last;
+            }
             self.catching_up = true;
         }
         if !self.catching_up {
@@ -231,6 +238,7 @@ impl Playout {
             buffered: self.voice.buffered_samples(),
             target: self.voice.buffer().target_samples(),
             started: self.voice.buffer().starts() > begun,
+            late_since: catching_up.then(|| time_of(self.clock.since)),
         }
     }
 
@@ -263,6 +271,11 @@ impl Playout {
             underruns: self.underruns,
         }
     }
+}
+
+/// The time of a tick of the media clock.
+fn time_of(ticks: i64) -> Duration {
+    Duration::from_micros(u64::try_from(ticks).unwrap_or(0).saturating_mul(1_000_000) / u64::from(SAMPLE_RATE))
 }
 
 #[cfg(test)]
@@ -470,7 +483,8 @@ mod tests {
                 underrun: Some(UnderrunCause::NothingReceived),
                 buffered: 0,
                 target: 1_920,
-                started: false
+                started: false,
+                late_since: None,
             }
         );
         assert!(call.heard.iter().all(|s| *s == 0.0));
@@ -485,6 +499,7 @@ mod tests {
         let next = call.callback(START + 1_040_000, 480);
         // Callbacks at 990, 1,030 and 1,040 ms: 30 ms are gone.
         assert_eq!((next.got, next.expected), (480, 480 + 1_440));
+        assert_eq!(next.late_since, Some(Duration::from_micros(START + 990_000)));
         assert_eq!(next.underrun, Some(UnderrunCause::LateCallback));
         call.run(1_050, 2_000, || 0);
         let stats = call.playout.stats();

@@ -2,7 +2,7 @@
 //! deadlines, so that lateness never adds up.
 
 use super::shared::{Shared, lock};
-use crate::audio::{self, Encoder, FRAME_SAMPLES, Prediction, Rendered, VoiceActivity};
+use crate::audio::{self, Encoder, FRAME_SAMPLES, Gaps, Lack, Prediction, Rendered, VoiceActivity};
 use crate::clock;
 use crate::device::{self, Camera, DeviceError, Microphone, Speaker};
 use crate::event::{Event, UnderrunCause};
@@ -163,7 +163,7 @@ fn film(shared: &Shared, ending: &AtomicBool, mut camera: Box<dyn Camera>) {
 
 fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
     let mut out = vec![0.0; PERIOD as usize];
-    let mut reported = None;
+    let (mut reported, mut gaps, mut last) = (None, Gaps::default(), None);
     let (began, mut failed) = (clock::monotonic(), false);
     pace(ending, PERIOD_TIME, |now| {
         let rendered = lock(&shared.playout).render(&mut out, now);
@@ -191,7 +191,19 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
             shared.config.log.emit(underrun(cause, &rendered, callback));
         }
         reported = rendered.underrun.filter(|_| !early);
+        let before = last.replace(now).unwrap_or(now);
+        let lacks = reported.and_then(|cause| lacks(cause, &rendered)).or_else(|| {
+            // while nobody speaks a device that asks late loses nothing but time
+            let late = now.saturating_sub(before) > GIVE_UP;
+            late.then_some(Lack { cause: UnderrunCause::LateCallback, samples: 0, since: None })
+        });
+        if let Some(event) = gaps.observe(lacks, now, None) {
+            shared.config.log.emit(event);
+        }
     });
+    if let Some(event) = gaps.end(clock::monotonic(), None) {
+        shared.config.log.emit(event);
+    }
     if let Err(error) = speaker.finish() {
         let (device, reason) = (shared.config.speaker.to_string(), error.to_string());
         shared.config.log.emit(Event::DeviceFailed { device, kind: "speaker".to_owned(), reason });
@@ -200,6 +212,13 @@ fn play(shared: &Shared, ending: &AtomicBool, mut speaker: Box<dyn Speaker>) {
 
 fn samples(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// What a callback went without; a buffer that still fills goes without nothing.
+fn lacks(cause: UnderrunCause, rendered: &Rendered) -> Option<Lack> {
+    let samples = rendered.expected.saturating_sub(rendered.got) as u64;
+    let since = rendered.late_since.filter(|_| cause == UnderrunCause::LateCallback);
+    (cause != UnderrunCause::Filling).then_some(Lack { cause, samples, since })
 }
 
 /// A buffer that still fills is no fault.

@@ -205,6 +205,9 @@ events! {
     /// Playback had fewer samples than the device asked for.
     "audio.underrun" Warn AudioUnderrun { cause: UnderrunCause, samples_got: u32, samples_expected: u32, buffered_samples: u32, callback: u64 }
         => format!("underrun ({cause}): {samples_got} of {samples_expected} samples in callback {callback}");
+    /// Sound was missing and is back. `of`: the speaker, where the mixer tells it; `ended_utc_ms`: when (since 1970), where not just now.
+    "audio.gap" Debug AudioGap { of: Option<String>, cause: UnderrunCause, samples: u64, lasted_us: u64, ended_utc_ms: Option<u64> }
+        => format!("{}{samples} samples missing over {lasted_us} us ({cause})", of.as_ref().map_or_else(String::new, |name| format!("of {name:?}: ")));
     /// Playback still fills its buffer, or nobody speaks; not a fault.
     "audio.filling" Debug AudioFilling { samples_got: u32, samples_expected: u32, callback: u64 }
         => format!("still filling: {samples_got} of {samples_expected} samples in callback {callback}");

@@ -4,8 +4,9 @@
 use super::hub::{Hub, Inbound, Member, Room, lock};
 use super::realtime;
 use crate::audio::mixer::{MixOut, RoomMixer};
+use crate::audio::{Gaps, Lack};
 use crate::clock;
-use crate::event::Event;
+use crate::event::{Event, UnderrunCause};
 use crate::protocol::{AudioPacket, Message, Speaking};
 use crate::session::Speakers;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ struct Mixed {
     sequences: BTreeMap<u16, u16>,
     /// Advances with every tick, whether anything is sent or not.
     timestamp: u32,
+    /// Of each speaker, by stream.
+    gaps: BTreeMap<u16, (String, Gaps)>,
 }
 
 #[derive(Default)]
@@ -89,12 +92,9 @@ fn tick_all(hub: &Hub, rooms: &mut BTreeMap<u64, Mixed>, present: &[Arc<Room>], 
             speakers: Speakers::default(),
             sequences: BTreeMap::new(),
             timestamp: 0,
+            gaps: BTreeMap::new(),
         });
-        let concealed = mixed.tick(
-            #[cfg(feature = "sabotage")]
-            hub,
-            now,
-        );
+        let concealed = mixed.tick(hub, now);
         stats.concealed += concealed;
         stats.speakers += u32::try_from(mixed.mixer.speakers()).unwrap_or(u32::MAX);
         hub.metrics.concealed_samples_total.inc_by(concealed);
@@ -104,7 +104,7 @@ fn tick_all(hub: &Hub, rooms: &mut BTreeMap<u64, Mixed>, present: &[Arc<Room>], 
 
 impl Mixed {
     /// One tick of one room. Gives the samples that had to be made up.
-    fn tick(&mut self, #[cfg(feature = "sabotage")] hub: &Hub, now: Duration) -> u64 {
+    fn tick(&mut self, hub: &Hub, now: Duration) -> u64 {
         for inbound in self.room.take_inbox() {
             match inbound {
                 Inbound::Join(stream) => {
@@ -134,13 +134,33 @@ impl Mixed {
         }
         self.tell_who_speaks(&members, now);
         self.sequences.retain(|stream, _| members.contains_key(stream));
+        self.count_concealed(hub, &members, now)
+    }
+
+    /// Keeps what each member's sound lacked, and tells each gap that is over. Gives the samples that had to be concealed.
+    fn count_concealed(&mut self, hub: &Hub, members: &BTreeMap<u16, Arc<Member>>, now: Duration) -> u64 {
         let mut concealed = 0;
-        for (stream, member) in &members {
+        for (stream, member) in members {
             let counters = self.mixer.counters(*stream);
             let mut heard = lock(&member.heard);
-            concealed += counters.concealed_samples.saturating_sub(heard.concealed_samples);
+            let samples = counters.concealed_samples.saturating_sub(heard.concealed_samples);
             *heard = counters;
+            drop(heard);
+            concealed += samples;
+            let (name, gaps) = self.gaps.entry(*stream).or_insert_with(|| (member.name.clone(), Gaps::default()));
+            let lacks = (samples > 0).then_some(Lack { cause: UnderrunCause::LateData, samples, since: None });
+            if let Some(event) = gaps.observe(lacks, now, Some(name)) {
+                hub.config.log.emit(event);
+            }
         }
+        self.gaps.retain(|stream, (name, gaps)| {
+            let stays = members.contains_key(stream);
+            let left_open = if stays { None } else { gaps.end(now, Some(name)) };
+            if let Some(event) = left_open {
+                hub.config.log.emit(event);
+            }
+            stays
+        });
         concealed
     }
 

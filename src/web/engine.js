@@ -107,7 +107,7 @@ class Engine {
       this.#receiver.reset();
       this.#playoutPort?.postMessage({ start: true });
     }
-    if (name === 'log' && detail.event === 'client.disconnected') this.#playoutPort?.postMessage({ endStream: true });
+    if (name === 'log' && detail.event === 'client.disconnected') this.#receiver.end();
     if (name === 'picture') tell(name, detail, [detail.jpeg.buffer]);
     else tell(name, detail);
   }

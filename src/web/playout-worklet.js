@@ -44,7 +44,8 @@ class Speaker extends AudioWorkletProcessor {
     // before the first welcome nobody expects sound
     if (!this.#started) return !this.#ended;
     while (this.#resampler.needed(out.length) > 0) {
-      for (const [event, fields] of this.#news.of(this.#playout.render(this.#period, now()))) this.#port?.postMessage({ log: { event, fields } });
+      const rendered = this.#playout.render(this.#period, now());
+      for (const [event, fields] of this.#news.of(rendered, Date.now())) this.#port?.postMessage({ log: { event, fields } });
       this.#resampler.push(this.#period);
     }
     this.#resampler.read(out);

@@ -14,6 +14,9 @@ const FADE_IN = 120;
 /** Samples of made-up sound that fade away after the last packet of a talk spurt (5 ms). */
 const TAIL = 240;
 
+/** A device that asks later and stays so is noticed by two seconds of callbacks, ms. */
+const NOTICED_AFTER = 2_000;
+
 const CAUSES = { filling: 'filling', nothing_received: 'nothingReceived', late_data: 'lateData', late_callback: 'lateCallback' };
 
 /** A received stream on its way to a speaker that takes 48 kHz samples. */
@@ -51,7 +54,8 @@ export class Playout {
 
   /**
    * Fills all of `out`. Returns `got` and `expected` samples, `underrun` (null, or filling, nothing_received, late_data,
-   * late_callback), `buffered` and `target` samples, `started` (playback began), `callback` (their count).
+   * late_callback), `buffered` and `target` samples, `started` (playback began), `callback` (their count), `within` (the device went
+   * without sound at some time in these last ms; 0 if it did not).
    */
   render(out, now) {
     const counts = this.#counts;
@@ -80,7 +84,7 @@ export class Playout {
     const { got, expected, underrun } = this.#judge(heard, out.length, without, early);
     return {
       got, expected, underrun, buffered: this.#queue.length + this.#buffer.buffered, target: this.#buffer.target,
-      started: this.#buffer.starts > begun, callback: counts.callbacks,
+      started: this.#buffer.starts > begun, callback: counts.callbacks, within: slept || (gone && NOTICED_AFTER),
     };
   }
 

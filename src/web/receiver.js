@@ -40,6 +40,12 @@ export class Receiver {
     this.#failures = 0;
   }
 
+  /** Nothing comes any more until somebody sends again. What is still in the decoder would tell the speaker otherwise, once it is out. */
+  end() {
+    this.reset();
+    this.port?.postMessage({ endStream: true });
+  }
+
   #open() {
     const decoder = new AudioDecoder({
       output: (data) => {

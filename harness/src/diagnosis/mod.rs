@@ -4,6 +4,7 @@
 //! * [`rules`]: a const table of rules, each names one cause from checks and evidence;
 //! * [`questions`]: what it wants the harness to find out while the scene is untouched;
 //! * `listeners`: what is known of each listener that is missing; `guesses`: what a person would think of first;
+//! * `load`: whether waits for a processor explain what was late or lost;
 //! * [`view`]: typed look-ups in the evidence, and citations;
 //! * [`summary`]: verdict, expectation, gaps, recommendations; `impact`: what it means for people; `figures`;
 //! * [`probed`]: figures, thresholds and words of probes;
@@ -16,6 +17,7 @@ mod figures;
 mod guesses;
 mod impact;
 mod listeners;
+mod load;
 pub mod outcome;
 pub mod probed;
 pub mod questions;

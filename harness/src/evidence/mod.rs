@@ -25,7 +25,8 @@ pub use fault::{Fault, Hold, Millis};
 pub use follow_up::{Answer, Held, ProcessState, Question};
 pub use ledger::Ledger;
 pub use observed::{
-    BrowseRow, Evidence, Log, LogLine, Observation, Observed, RunInfo, SocketRow, TableSource, ToneLevel,
+    BrowseRow, Evidence, Log, LogLine, Observation, Observed, OwnTone, RunInfo, SocketRow, TableSource, ToneLevel,
+    Waits,
 };
 pub use plan::{
     Action, Bound, ClientKind, ClientPlan, Limits, NO_CAUSE, Network, Plan, ProbePlan, ServerPlan, Speak, Step,

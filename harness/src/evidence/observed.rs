@@ -125,6 +125,30 @@ pub struct ToneLevel {
     pub db: f64,
 }
 
+/// How long a process waited for a processor, and its state: one value an interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// The longest wait of any one of its threads, as it was over in the interval, in microseconds (schedstat).
+    pub delay_us: Vec<u32>,
+    /// The letter of its state at the end of the interval (`man proc`); `-`: it was not there.
+    pub states: String,
+}
+
+/// A listener's own tone against a control: a frequency that nobody sends, in the same windows of 100 ms of its recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnTone {
+    /// Of the own tone.
+    pub hz: f64,
+    /// Of the control.
+    pub control_hz: f64,
+    /// Whether the windows are those in which the others' tones were steady; else those in which the own one was.
+    pub others_steady: bool,
+    /// Level of the own tone in dBFS in each window.
+    pub own_db: Vec<f64>,
+    /// Level of the control in the same windows.
+    pub control_db: Vec<f64>,
+}
+
 /// What the harness saw.
 #[expect(missing_docs, reason = "fields are named after what they hold; units are in their names")]
 #[expect(clippy::large_enum_variant, reason = "where there are steps of a probe, there is little else")]
@@ -203,6 +227,14 @@ pub enum Observation {
         /// Run-queue delay in microseconds of each process (schedstat).
         run_delay_us: BTreeMap<String, u64>,
     },
+    /// Who waited for a processor and who was stopped, sampled all through the run: load is an excuse only where it coincides.
+    Scheduling {
+        /// `CLOCK_MONOTONIC` in nanoseconds from which `at_ms` counts.
+        began_ns: u64,
+        /// The end of each interval.
+        at_ms: Vec<u32>,
+        processes: BTreeMap<String, Waits>,
+    },
     /// Analysis of a recording.
     Recording {
         process: String,
@@ -212,6 +244,9 @@ pub enum Observation {
         rms_db: f64,
         strongest_hz: f64,
         tones: Vec<ToneLevel>,
+        /// `None`: it sends no tone, or the evidence is older than this control.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own_tone: Option<OwnTone>,
     },
     /// Recorded against sent speech.
     Speech {
@@ -225,6 +260,9 @@ pub enum Observation {
         /// Between the earliest and the latest talk spurt: an adaptive buffer changes its delay in pauses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         delay_spread_ms: Option<f64>,
+        /// Correlation of each 200 ms of speech at its own delay: tells what was lost here and there from a wrong sound.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pieces: Vec<f64>,
     },
     /// A picture that a client received.
     Picture {

@@ -7,7 +7,8 @@
 //! * [`capture`]: standard output and error: byte for byte into files, line by line to whoever listens;
 //! * [`logs`]: reads captured files back;
 //! * [`resources`]: memory, descriptors, threads, state, command line and age of processes, processor pressure, port ranges,
-//!   descendants, core files.
+//!   descendants, core files;
+//! * [`scheduling`]: who waits for a processor and who is stopped, all through a run.
 
 pub mod capture;
 pub mod logs;
@@ -17,6 +18,7 @@ pub mod resources;
 #[cfg(not(target_os = "linux"))]
 #[path = "resources_elsewhere.rs"]
 pub mod resources;
+pub mod scheduling;
 
 pub use crate::supervise::Restrict;
 pub use capture::{Captured, Line, Lines, NoLine, Stream};

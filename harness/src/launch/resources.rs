@@ -36,14 +36,25 @@ pub fn pressure() -> Option<u64> {
 
 /// Microseconds that the living threads of a process have waited in a run queue; `None`: it has ended, or no schedstat.
 pub fn run_delay(pid: u32) -> Option<u64> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let delays: Vec<u64> = tasks
-        .filter_map(|task| {
-            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split_whitespace().nth(1)?.parse().ok()
-        })
-        .collect();
-    (!delays.is_empty()).then(|| delays.iter().sum::<u64>() / 1000)
+    let delays = waited_ns(pid);
+    (!delays.is_empty()).then(|| delays.iter().map(|(_, ns)| ns).sum::<u64>() / 1000)
+}
+
+/// Nanoseconds that each living thread of a process has waited in a run queue, by thread id; empty: it has ended, or no schedstat.
+pub fn waited_ns(pid: u32) -> Vec<(u32, u64)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let waited = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let thread = task.file_name().to_str()?.parse().ok()?;
+        Some((thread, text.split_whitespace().nth(1)?.parse().ok()?))
+    });
+    waited.collect()
+}
+
+/// The letter of a process's state (`man proc`); `None`: there is none with that id, or it is not readable.
+pub fn state(pid: u32) -> Option<char> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat_field(&text, 3)?.chars().next()
 }
 
 /// What a process does; `None`: there is none with that id.

@@ -19,6 +19,16 @@ pub const fn run_delay(_pid: u32) -> Option<u64> {
 }
 
 /// Not available here.
+pub const fn waited_ns(_pid: u32) -> Vec<(u32, u64)> {
+    Vec::new()
+}
+
+/// Not available here.
+pub const fn state(_pid: u32) -> Option<char> {
+    None
+}
+
+/// Not available here.
 pub const fn descendants(_pid: u32) -> Vec<u32> {
     Vec::new()
 }

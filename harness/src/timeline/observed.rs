@@ -1,7 +1,7 @@
 //! A sentence for each kind of observation.
 
 use crate::evidence::observed::BrowseRow;
-use crate::evidence::{Observation, SocketRow, TableSource};
+use crate::evidence::{Observation, SocketRow, TableSource, Waits};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -83,7 +83,8 @@ pub fn line(seen: &Observation) -> (&str, String) {
         O::Pressure { window_ms, cpu_some_us, run_delay_us } => {
             (HARNESS, pressure(*window_ms, *cpu_some_us, run_delay_us))
         }
-        O::Recording { process, path, seconds, rms_db, strongest_hz, tones: _ } => {
+        O::Scheduling { at_ms, processes, .. } => (HARNESS, scheduling(at_ms, processes)),
+        O::Recording { process, path, seconds, rms_db, strongest_hz, .. } => {
             (process, format!("{path}: {seconds:.2} s at {rms_db:.1} dBFS, strongest at {strongest_hz:.0} Hz"))
         }
         O::Speech { process, path, of, correlation, delay_ms, .. } => {
@@ -106,6 +107,15 @@ pub fn line(seen: &Observation) -> (&str, String) {
             (HARNESS, format!("observed for {observed_ms} ms of {total_ms} ms: own share {own} ms"))
         }
     }
+}
+
+fn scheduling(at_ms: &[u32], processes: &BTreeMap<String, Waits>) -> String {
+    let longest = processes.iter().filter_map(|(name, waits)| Some((waits.delay_us.iter().max()?, name))).max();
+    let longest = longest.map_or_else(String::new, |(us, name)| {
+        format!("; longest wait for a processor in one interval: {name}, {} ms", us / 1_000)
+    });
+    let names: Vec<_> = processes.keys().collect();
+    format!("waits for a processor sampled at {} moments: {}{longest}", at_ms.len(), list(&names))
 }
 
 fn ready(after_us: u64, tcp: &[SocketAddr], websocket: &[SocketAddr], degraded: &[String]) -> String {

@@ -1,7 +1,9 @@
 //! Runs of events and observations as they come.
 
 use super::*;
-use crate::evidence::{Environment, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, SocketRow, TableSource};
+use crate::evidence::{
+    Environment, Observation, Observed, Plan, RunInfo, SCHEMA_VERSION, SocketRow, TableSource, Waits,
+};
 use proptest::prelude::*;
 use sidetone::event::{Transport, UnderrunCause};
 
@@ -206,6 +208,12 @@ fn every_observation_has_its_sentence() {
             rms_db: -17.0,
             strongest_hz: 660.0,
             tones: vec![],
+            own_tone: None,
+        },
+        Observation::Scheduling {
+            began_ns: 0,
+            at_ms: vec![50, 100],
+            processes: BTreeMap::from([(process(), Waits { delay_us: vec![0, 31_000], states: "SR".to_owned() })]),
         },
         Observation::Speech {
             process: text("a"),
@@ -214,6 +222,7 @@ fn every_observation_has_its_sentence() {
             correlation: 0.97,
             delay_ms: 81.0,
             delay_spread_ms: None,
+            pieces: vec![],
         },
         Observation::Picture {
             process: text("a"),

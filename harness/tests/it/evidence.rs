@@ -197,6 +197,9 @@ fn no_figure_of_a_program_can_break_a_diagnosis() {
                     (inbound.packets_received, inbound.concealed_samples) = (u64::MAX, u64::MAX);
                     (*pictures_received, *audio_sent, *pictures_sent) = (u64::MAX, u64::MAX, u64::MAX);
                 }
+                Event::AudioGap { samples, lasted_us, ended_utc_ms, .. } => {
+                    (*samples, *lasted_us, *ended_utc_ms) = (u64::MAX, u64::MAX, Some(u64::MAX));
+                }
                 _ => {}
             }
         }
@@ -204,6 +207,13 @@ fn no_figure_of_a_program_can_break_a_diagnosis() {
             match &mut seen.what {
                 Observation::Stats { stats, .. } => greatest(stats),
                 Observation::Pressure { run_delay_us, .. } => run_delay_us.values_mut().for_each(|us| *us = u64::MAX),
+                Observation::Scheduling { began_ns, at_ms, processes } => {
+                    *began_ns = u64::MAX;
+                    at_ms.fill(u32::MAX);
+                    for waits in processes.values_mut() {
+                        waits.delay_us.fill(u32::MAX);
+                    }
+                }
                 _ => {}
             }
         }
@@ -220,4 +230,43 @@ fn a_healthy_scenario_names_no_cause() {
         let report = diagnosed(&evidence);
         assert_eq!((gist(&report), report.verdict.status), (vec![], Status::Pass), "{name}");
     }
+}
+
+#[test]
+fn load_accuses_nobody_and_hides_no_fault() {
+    // four processes and more burned two processors beside these runs
+    let busy: Vec<_> = saved().into_iter().filter(|(name, _)| name.ends_with("-busy")).collect();
+    let (healthy, faulty): (Vec<_>, Vec<_>) = busy.iter().partition(|(_, e)| e.plan.expected_cause.is_none());
+    assert!(healthy.len() >= 3 && faulty.len() >= 6, "{} healthy, {} faulty", healthy.len(), faulty.len());
+    for (name, evidence) in healthy {
+        let report = diagnosed(evidence);
+        let failed: Vec<_> = report.checks.iter().filter(|c| c.status == Status::Fail).collect();
+        assert!(failed.is_empty() && report.findings.is_empty(), "{name}: {failed:?}");
+    }
+    for (name, evidence) in faulty {
+        let report = diagnosed(evidence);
+        let first = report.findings.first().map(|f| f.cause.as_str());
+        assert_eq!(first, evidence.plan.expected_cause.as_deref(), "{name}: {}", report.verdict.sentence);
+    }
+}
+
+#[test]
+fn load_that_was_not_there_at_that_time_excuses_nothing() {
+    let all = saved();
+    let (_, evidence) = all.iter().find(|(name, _)| name == "call-browser-busy").unwrap();
+    let lost = |evidence: &Evidence| {
+        let report = diagnosed(evidence);
+        let of_loss = |id: &str| id.starts_with("media.underrun/") || id.starts_with("media.concealment/");
+        report.checks.iter().filter(|c| of_loss(&c.id)).map(|c| c.status).max().unwrap()
+    };
+    assert_eq!(lost(evidence), Status::Warn);
+    let mut idle = evidence.clone();
+    for seen in &mut idle.observations {
+        if let Observation::Scheduling { processes, .. } = &mut seen.what {
+            for waits in processes.values_mut() {
+                waits.delay_us.fill(0);
+            }
+        }
+    }
+    assert_eq!(lost(&idle), Status::Fail, "the pressure over the whole call is still there");
 }

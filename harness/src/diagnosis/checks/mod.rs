@@ -6,6 +6,7 @@ pub(super) mod bind;
 pub(super) mod browser;
 mod connect;
 mod discovery;
+mod echo;
 mod log;
 pub(super) mod media;
 pub(super) mod picture;

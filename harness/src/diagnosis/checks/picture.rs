@@ -1,5 +1,6 @@
 //! Pictures.
 
+use crate::diagnosis::load;
 use crate::diagnosis::view::{View, draft};
 use crate::evidence::{Check, ClientPlan, Layer, Observation, Side};
 
@@ -21,7 +22,7 @@ pub(super) fn pictures(view: &mut View<'_>) -> Vec<Check> {
     checks
 }
 
-fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
+fn picture_of<'a>(view: &mut View<'a>, client: &'a ClientPlan, other: &str) -> Check {
     let title = format!("{} sees {other}'s picture", client.name);
     let check = draft(format!("media.picture/{}/{other}", client.name), Layer::Media, Side::Path, title);
     let seen = view.first(|o| match o {
@@ -45,7 +46,10 @@ fn picture_of(view: &mut View<'_>, client: &ClientPlan, other: &str) -> Check {
             _ => None,
         });
         return match (why, ended_well) {
-            (Some(_), Some(_)) => check.fail(format!("no picture of {other} arrived at {}", client.name), ids, remedy),
+            (Some(_), Some(_)) => {
+                let failed = check.fail(format!("no picture of {other} arrived at {}", client.name), ids, remedy);
+                load::unless_late(view, &client.name, failed)
+            }
             (Some((_, why)), None) => check.unknown(why, ids),
             (None, _) => check.unknown("not looked at: the run ended before", ids),
         };
@@ -84,7 +88,7 @@ pub(super) fn snapshots(view: &mut View<'_>) -> Vec<Check> {
     clients.into_iter().map(|client| snapshot_of(view, client)).collect()
 }
 
-fn snapshot_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
+fn snapshot_of<'a>(view: &mut View<'a>, client: &'a ClientPlan) -> Check {
     let title = format!("{}'s snapshot shows {}", client.name, client.sees.join(" and "));
     let check = draft(format!("media.snapshot/{}", client.name), Layer::Media, Side::Client, title);
     let seen = view.first(|o| match o {
@@ -100,8 +104,10 @@ fn snapshot_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         });
         return match code {
             Some((line, code)) => {
-                let id = view.cite(line);
-                check.fail(format!("nothing was printed (exit code {code})"), vec![id], "read the client's log")
+                let ids = vec![view.cite(line)];
+                let message = format!("nothing was printed (exit code {code})");
+                let failed = check.fail(message, ids, "read the client's log");
+                if code == NOTHING_CAME { load::unless_late(view, &client.name, failed) } else { failed }
             }
             None => check.unknown("the end of the client was not seen", vec![]),
         };

@@ -1,10 +1,16 @@
 //! Mixing and playback: in time, without gaps, without made-up sound.
 
+use crate::diagnosis::load::{self, Excuse, Gap, LESS_LOAD, Scheduling};
 use crate::diagnosis::view::{SERVER, View, draft};
-use crate::evidence::{Check, ClientKind, ClientPlan, EvidenceId, Layer, Observation, Side};
+use crate::evidence::{Check, ClientKind, ClientPlan, EvidenceId, Layer, Log, LogLine, Observation, Side};
 use serde_json::Value;
 use sidetone::event::{Event, UnderrunCause};
 
+/// So little missing in a whole call (one frame of 20 ms) is a warning, whatever the reason: nobody hears it, and a thread that waits
+/// for another one or for a disk leaves no trace in the samples.
+const ONE_FRAME: u64 = 960;
+/// Length of a tick of the mixer.
+const TICK_MS: u64 = 20;
 /// Percent of the time in which some task waited for a processor, from which on the machine counts as busy.
 const SHORT_OF_PROCESSORS: f64 = 5.0;
 
@@ -41,17 +47,53 @@ pub(super) fn mixer(view: &mut View<'_>) -> Vec<Check> {
     vec![if fraction >= view.evidence.plan.limits.mixer_ticks_fraction || ticks.saturating_add(1) >= expected {
         check.pass(message, ids)
     } else {
-        match excused(view, SERVER, expected.saturating_sub(ticks).saturating_mul(20), &message) {
-            Some((why, id)) => check.warn(why, vec![id], "repeat on a machine with a free processor"),
+        let gaps = stats.iter().filter_map(|(log, line, s)| missed_ticks(log, line, (s.1.saturating_sub(s.0), s.3)));
+        let (gaps, lost) = (gaps.collect::<Vec<_>>(), expected.saturating_sub(ticks).saturating_mul(TICK_MS));
+        match excused(view, SERVER, (&gaps, lost), |excuse| excuse.left == 0)
+            .map(|(why, ids)| (format!("{message}; {why}"), ids))
+        {
+            Some((why, ids)) => check.warn(why, ids, LESS_LOAD),
             None => check.fail(message, ids, "look for a blocked or starved mixer thread"),
         }
     }]
 }
 
-/// Whether waiting for a processor explains `lost_ms` of lost sound on the way through `process`: the sentence that says so
-/// and its evidence. The run-queue delay on that way (the listener, the server, those it hears) must be at least as long as
-/// what was lost, and the kernel must have seen the machine short of processors: who was not in the way excuses nothing.
-pub(super) fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message: &str) -> Option<(String, EvidenceId)> {
+/// A second of the mixer in which ticks were missed: how many, and the latest one by how many microseconds.
+fn missed_ticks<'a>(log: &'a Log, line: &'a LogLine, (missed, late_us): (u64, u64)) -> Option<Gap<'a>> {
+    let (to_ns, lost_ns) = (line.record.as_ref()?.monotonic_ns, missed.saturating_mul(TICK_MS * 1_000_000));
+    // several may have been missed one by one
+    let lost_ns = lost_ns.min(late_us.saturating_mul(1_000));
+    // one tick more or less is where the counting began and ended
+    (missed > 1).then(|| Gap {
+        from_ns: to_ns.saturating_sub(1_000_000_000),
+        to_ns,
+        lost_ns,
+        at_once: true,
+        samples: 0,
+        cause: None,
+        way: vec![SERVER],
+        told: Some((log, line)),
+    })
+}
+
+/// Whether waiting for a processor explains what was lost on the way through `process`: a part of a sentence, and its evidence.
+/// Where the waits were sampled they must coincide with the `gaps`, and explain enough; older evidence is judged over the whole
+/// call, by `lost_ms`.
+pub(super) fn excused<'a>(
+    view: &mut View<'a>,
+    process: &str,
+    (gaps, lost_ms): (&[Gap<'a>], u64),
+    enough: impl Fn(&Excuse) -> bool,
+) -> Option<(String, Vec<EvidenceId>)> {
+    if Scheduling::of(view).is_none() {
+        return excused_over_all(view, process, lost_ms);
+    }
+    load::excuse(view, gaps).filter(enough).map(|excuse| (excuse.words, excuse.ids))
+}
+
+/// The run-queue delay on the way (the listener, the server, those it hears) must be at least as long as what was lost, and the
+/// kernel must have seen the machine short of processors: who was not in the way excuses nothing.
+fn excused_over_all(view: &mut View<'_>, process: &str, lost_ms: u64) -> Option<(String, Vec<EvidenceId>)> {
     let (line, pressure) = view.pressure()?;
     let heard = view.evidence.plan.clients.iter().find(|c| c.name == process).map_or(&[][..], |c| &c.hears);
     let on_the_way = |name: &str| name == process || name == SERVER || heard.iter().any(|h| h == name);
@@ -64,10 +106,9 @@ pub(super) fn excused(view: &mut View<'_>, process: &str, lost_ms: u64, message:
     }
     let kernel = pressed.map_or_else(String::new, |percent| format!(", cpu pressure {percent:.0} %"));
     let why = format!(
-        "{message}; the machine was busy: the programs on the way waited {waited_ms} ms for a processor in \
-         {window_ms} ms{kernel}"
+        "the machine was busy: the programs in between waited {waited_ms} ms for a processor in {window_ms} ms{kernel}"
     );
-    Some((why, view.cite(line)))
+    Some((why, vec![view.cite(line)]))
 }
 
 /// The statistics that a client printed at its end: their observation, the `inbound-rtp` audio part, and the whole.
@@ -90,7 +131,7 @@ pub(super) fn concealment(view: &mut View<'_>) -> Vec<Check> {
     listeners(view).into_iter().map(|client| concealment_of(view, client)).collect()
 }
 
-fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
+fn concealment_of<'a>(view: &mut View<'a>, client: &'a ClientPlan) -> Check {
     let title = format!("little of what {} hears was made up", client.name);
     let check = draft(format!("media.concealment/{}", client.name), Layer::Media, Side::Path, title);
     let Some((line, inbound, _)) = stats(view, &client.name) else {
@@ -130,9 +171,13 @@ fn concealment_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
     if fraction <= limit {
         return check.pass(message, ids);
     }
-    if let Some((why, id)) = excused(view, &client.name, concealed.saturating_add(at_server) / 48, &message) {
-        ids.push(id);
-        return check.warn(why, ids, "repeat on a machine with a free processor");
+    let lost = concealed.saturating_add(at_server);
+    let mut gaps = load::gaps_at(view, &client.name);
+    gaps.extend(load::gaps_of(view, &client.hears));
+    let enough = |excuse: &Excuse| lost.saturating_sub(excuse.samples) as f64 / total as f64 <= limit;
+    if let Some((why, more)) = excused(view, &client.name, (&gaps, lost / 48), enough) {
+        ids.extend(more);
+        return check.warn(format!("{message}; {why}"), ids, LESS_LOAD);
     }
     let message = format!("{message}; at most {:.0} % is fine", limit * 100.0);
     check.fail(message, ids, "see which side made it up: the client (path to it) or the server (path from the speaker)")
@@ -143,7 +188,7 @@ pub(super) fn underruns(view: &mut View<'_>) -> Vec<Check> {
     listeners(view).into_iter().map(|client| underruns_of(view, client)).collect()
 }
 
-fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
+fn underruns_of<'a>(view: &mut View<'a>, client: &'a ClientPlan) -> Check {
     let title = format!("{}'s speaker never runs dry", client.name);
     let check = draft(format!("media.underrun/{}", client.name), Layer::Media, Side::Client, title);
     let Some((line, _, whole)) = stats(view, &client.name) else {
@@ -176,23 +221,34 @@ fn underruns_of(view: &mut View<'_>, client: &ClientPlan) -> Check {
         let filling = of("filling", "count").saturating_add(of("nothingReceived", "count"));
         return check.pass(format!("none; {filling} callbacks while the first packets were on their way"), ids);
     }
+    let gaps = load::gaps_at(view, &client.name);
     if told.is_empty() {
         let times = if starved == 1 { "once".to_owned() } else { format!("{starved} times") };
         let message = format!("nothing was received for more than half a second, {times}");
+        let nothing = |gap: &Gap<'_>| gap.cause == Some(UnderrunCause::NothingReceived);
+        let gaps: Vec<_> = gaps.into_iter().filter(nothing).collect();
+        // older evidence does not say when
+        if let Some(excuse) = load::excuse(view, &gaps).filter(|excuse| excuse.left == 0) {
+            ids.extend(excuse.ids);
+            return check.warn(format!("{message}; {}", excuse.words), ids, LESS_LOAD);
+        }
         return check.fail(message, ids, "see whether the server sends at all (session.left, audio_sent)");
     }
     let lost_samples: u64 = causes
         .iter()
         .fold(0, |sum, (k, _)| sum.saturating_add(of(k, "samplesExpected").saturating_sub(of(k, "samplesGot"))));
-    match excused(view, &client.name, (lost_samples / 48).max(1), &told.join(", ")) {
-        Some((why, id)) => {
-            ids.push(id);
-            check.warn(why, ids, "repeat on a machine with a free processor")
-        }
-        None => {
-            check.fail(told.join(", "), ids, "late data: look at the path; late callback: look at the client's machine")
-        }
+    let of_sound = |gap: &Gap<'_>| gap.cause != Some(UnderrunCause::NothingReceived);
+    let gaps: Vec<_> = gaps.into_iter().filter(of_sound).collect();
+    let enough = |excuse: &Excuse| lost_samples.saturating_sub(excuse.samples) <= ONE_FRAME;
+    if let Some((why, more)) = excused(view, &client.name, (&gaps, (lost_samples / 48).max(1)), enough) {
+        ids.extend(more);
+        return check.warn(format!("{}; {why}", told.join(", ")), ids, LESS_LOAD);
     }
+    let remedy = "late data: look at the path; late callback: look at the client's machine";
+    if Scheduling::of(view).is_some() && lost_samples <= ONE_FRAME {
+        return check.warn(told.join(", "), ids, remedy);
+    }
+    check.fail(told.join(", "), ids, remedy)
 }
 
 /// How much a speaker went without, and why.
@@ -282,10 +338,16 @@ pub(super) fn callbacks(view: &mut View<'_>) -> Vec<Check> {
         let callbacks = &whole["sidetone"]["callbacks"];
         let (count, rate) = (callbacks["count"].as_u64().unwrap_or(0), callbacks["perSecond"].as_f64().unwrap_or(0.0));
         let message = format!("{count} callbacks, {rate:.1} a second");
+        // a device that asks too often is not paced, whatever the load
+        let late: Vec<_> = if rate < 100.0 { load::gaps_at(view, &client.name) } else { vec![] };
+        let by_callback = |gap: &Gap<'_>| gap.cause == Some(UnderrunCause::LateCallback);
+        let late: Vec<_> = late.into_iter().filter(by_callback).collect();
+        let missed_ms = callbacks["seconds"].as_f64().unwrap_or(0.0) * (100.0 - rate).max(0.0) * 10.0;
+        let enough = |excuse: &Excuse| excuse.lost_ns as f64 / 1e6 * 2.0 >= missed_ms;
         checks.push(if (97.0..=103.0).contains(&rate) {
             check.pass(message, vec![id])
-        } else if let Some((why, more)) = excused(view, &client.name, 1, &message) {
-            check.warn(why, vec![id, more], "repeat on a machine with a free processor")
+        } else if let Some((why, more)) = excused(view, &client.name, (&late, 1), enough) {
+            check.warn(format!("{message}; {why}"), [vec![id], more].concat(), LESS_LOAD)
         } else {
             check.fail(message, vec![id], "look for a device that is not paced, or a starved client")
         });

@@ -1,5 +1,7 @@
 //! Processes: started, ended, whole.
 
+use super::picture::NOTHING_CAME;
+use crate::diagnosis::load;
 use crate::diagnosis::view::{SERVER, View, draft};
 use crate::evidence::{Check, Layer, LogLine, Observation, Side};
 
@@ -120,7 +122,7 @@ pub(super) fn exits(view: &mut View<'_>) -> Vec<Check> {
     started.into_iter().map(|(_, process)| exit(view, process)).collect()
 }
 
-fn exit(view: &mut View<'_>, process: &str) -> Check {
+fn exit<'a>(view: &mut View<'a>, process: &'a str) -> Check {
     let check =
         draft(format!("process.exit/{process}"), Layer::Process, side(process), format!("{process} ends with 0"));
     let still = view.first(|o| match o {
@@ -159,7 +161,9 @@ fn exit(view: &mut View<'_>, process: &str) -> Check {
             let said = last.map_or_else(String::new, |(_, line)| format!(": {}", said(line)));
             ids.extend(last.map(|(log, line)| view.cite_log(log, line)));
             let remedy = format!("read the log of {process}; exit codes are listed by `sidetone --help`");
-            check.fail(format!("exit code {code}{said}"), ids, remedy)
+            let message = format!("exit code {code}{said}");
+            let failed = check.fail(message, ids, remedy);
+            if snapshot && code == NOTHING_CAME { load::unless_late(view, process, failed) } else { failed }
         }
         (None, Some(15)) if by_harness && cut => check.pass("ended by the harness's SIGTERM", ids),
         (None, Some(signal)) => {

@@ -1,5 +1,6 @@
 //! What people do in a room: they talk in the chat, mute themselves, come back after the server was started again.
 
+use crate::diagnosis::load::{self, LESS_LOAD};
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{View, draft};
 use crate::evidence::{Action, Check, ClientPlan, Layer, Log, LogLine, Observation, Side};
@@ -98,7 +99,7 @@ pub(super) fn resumed(view: &mut View<'_>) -> Vec<Check> {
     clients.into_iter().map(|client| resumed_one(view, client, (line, ready_ns))).collect()
 }
 
-fn resumed_one(view: &mut View<'_>, client: &ClientPlan, (line, ready_ns): (usize, u64)) -> Check {
+fn resumed_one<'a>(view: &mut View<'a>, client: &'a ClientPlan, (line, ready_ns): (usize, u64)) -> Check {
     let title = format!("{} comes back by itself after the server is started again", client.name);
     let check = draft(format!("session.resumed/{}", client.name), Layer::Session, Side::Client, title);
     let after = |line: &LogLine| line.record.as_ref().map(|r| r.monotonic_ns).filter(|at| *at >= ready_ns);
@@ -120,6 +121,10 @@ fn resumed_one(view: &mut View<'_>, client: &ClientPlan, (line, ready_ns): (usiz
         return check.fail(format!("{message}, but no sound plays again"), ids, "read its log after client.joined");
     }
     if ms(joined_at) > BACK_WITHIN_MS {
+        if let Some(excuse) = load::excuse_span(view, &client.name, ready_ns, joined_at) {
+            ids.extend(excuse.ids);
+            return check.warn(format!("{message}; {}", excuse.words), ids, LESS_LOAD);
+        }
         return check.fail(message, ids, "look at the pauses between its attempts (client.reconnecting)");
     }
     check.pass(message, ids)

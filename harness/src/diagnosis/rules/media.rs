@@ -5,7 +5,7 @@ use crate::diagnosis::checks::media::{Hearing, hearing};
 use crate::diagnosis::checks::picture::NOTHING_CAME;
 use crate::diagnosis::summary::and;
 use crate::diagnosis::view::{SERVER, View};
-use crate::evidence::{Check, ClientPlan, EvidenceId, Hypothesis, HypothesisState, Observation};
+use crate::evidence::{Check, ClientPlan, Confidence, EvidenceId, Hypothesis, HypothesisState, Observation};
 use sidetone::event::Event;
 
 /// In this order.
@@ -81,7 +81,19 @@ fn echo(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
     };
     let summary = format!("{who}: the wrong mix reaches them ({})", told.join(", "));
     let explained = heard.iter().map(|(_, check, _)| check.id.clone()).collect();
-    Some((finding("media.echo", summary, chain?, vec![])?, explained))
+    let compared: Vec<_> = heard.iter().filter_map(|(c, check, h)| Some((c, check, h.control.as_ref()?))).collect();
+    let noise = compared.iter().map(|(client, check, control)| {
+        refuted(
+            "it is noise, or the splash of dropouts",
+            &format!("{}: {control}", client.name),
+            check.evidence.clone(),
+        )
+    });
+    let mut finding = finding("media.echo", summary, chain?, noise.collect())?;
+    // a level alone may be noise
+    let all = selves.iter().all(|(client, ..)| compared.iter().any(|(c, ..)| c.name == client.name));
+    finding.confidence = if all { Confidence::High } else { Confidence::Medium };
+    Some((finding, explained))
 }
 
 fn silence(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {

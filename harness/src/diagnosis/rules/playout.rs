@@ -2,6 +2,7 @@
 
 use super::{Found, Rule, failed, finding, hypothesis, link, refuted};
 use crate::diagnosis::checks::playback::{Dry, dry};
+use crate::diagnosis::load;
 use crate::diagnosis::view::View;
 use crate::evidence::{Check, Confidence, Fix, FixKind, HypothesisState, Status};
 
@@ -49,13 +50,18 @@ fn late_callback(view: &mut View<'_>, checks: &[Check]) -> Option<Found> {
         vec![stats],
     )];
     let waited = view.pressure().and_then(|(line, pressure)| Some((line, *pressure.run_delay_us.get(name)? / 1_000)));
-    let idle = waited.is_some_and(|(_, waited_ms)| waited_ms * 2 < missing_ms);
-    if let Some((line, waited_ms)) = waited {
+    let stopped = load::stopped(view, name);
+    let idle = stopped.is_some() || waited.is_some_and(|(_, waited_ms)| waited_ms * 2 < missing_ms);
+    if let Some((line, told)) = &stopped {
+        let by = format!("{name} was {told}, and who is stopped waits for no processor");
+        hypotheses.push(refuted("there was too little processor time", &by, vec![view.cite(*line)]));
+    } else if let Some((line, waited_ms)) = waited {
         let decided = if idle { HypothesisState::Refuted } else { HypothesisState::Confirmed };
         let by = format!("{name} waited {waited_ms} ms for a processor, and {missing_ms} ms are missing");
         hypotheses.push(hypothesis(decided, "there was too little processor time", by, vec![view.cite(line)]));
     }
     let why = match waited {
+        _ if let Some((_, told)) = &stopped => format!("{name} was {told}"),
         Some((_, waited_ms)) if idle => {
             format!("something kept it from running, and it was not the processor ({waited_ms} ms of waiting for one)")
         }

@@ -13,6 +13,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// How long a snapshot waits for its first pictures at least: on a busy machine a client joins late.
+const SNAPSHOT_PATIENCE_MS: u64 = 8_000;
+
 impl Run {
     /// Where a client of this kind goes: what the server announces, or else what was asked for.
     pub(super) fn target(&self, client: &ClientPlan) -> Result<SocketAddr, String> {
@@ -53,9 +56,9 @@ impl Run {
         if client.snapshot {
             let delay = self.setup.plan.duration_ms.saturating_sub(1_000).max(500);
             args.extend(["--snapshot".to_owned(), "--snapshot-delay".to_owned(), format!("{delay}ms")]);
-            // when the others have left no picture can come
+            // the others stay until it has ended
             if !client.args.iter().any(|a| a == "--timeout" || a.starts_with("--timeout=")) {
-                let patience = self.setup.plan.duration_ms.max(2_000);
+                let patience = self.setup.plan.duration_ms.max(SNAPSHOT_PATIENCE_MS);
                 args.extend(["--timeout".to_owned(), format!("{patience}ms")]);
             }
         }
@@ -165,15 +168,16 @@ impl Run {
     }
 
     pub(super) async fn end_clients(&mut self) {
-        for client in self.setup.plan.clients.clone() {
-            if client.snapshot {
-                self.wait_for_exit(&client.name, STEP).await;
-            } else {
-                self.signal(&client.name, "the observed call is over");
-            }
+        let (snapshots, talking): (Vec<_>, Vec<_>) =
+            self.setup.plan.clients.iter().map(|c| (c.snapshot, c.name.clone())).partition(|(snapshot, _)| *snapshot);
+        for (_, name) in snapshots {
+            self.wait_for_exit(&name, STEP).await;
         }
-        for client in self.setup.plan.clients.clone().iter().filter(|c| !c.snapshot) {
-            self.wait_for_exit(&client.name, STEP).await;
+        for (_, name) in &talking {
+            self.signal(name, "the observed call is over");
+        }
+        for (_, name) in &talking {
+            self.wait_for_exit(name, STEP).await;
         }
         self.settle().await;
         self.look_at_resources("end");

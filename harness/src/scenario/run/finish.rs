@@ -3,6 +3,7 @@
 use super::{AGAIN, Run, SERVER, SETTLE, STEP, SaveProblem, cores};
 use crate::clock::monotonic_ns;
 use crate::evidence::{Evidence, Log, Observation, Question, SCHEMA_VERSION};
+use crate::launch::scheduling::Sampler;
 use crate::launch::{read_log, resources};
 use crate::scenario::analyse;
 use crate::scenario::folder::{artefacts, reason};
@@ -77,7 +78,7 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        drop(tokio::time::timeout(SETTLE / 4, settled).await);
+        drop(tokio::time::timeout(SETTLE, settled).await);
     }
 
     /// Ends whatever still runs, clients first, and looks whether all is gone.
@@ -95,6 +96,9 @@ impl Run {
         for server in [SERVER, AGAIN] {
             self.signal(server, "the scenario is over");
             self.wait_for_exit(server, STEP).await;
+        }
+        if let Some(seen) = self.sampler.take().and_then(Sampler::finish) {
+            self.see(seen);
         }
         self.finish_children().await;
         for (fault, what) in self.injected.told() {

@@ -16,6 +16,7 @@ mod server;
 
 use crate::clock::{monotonic_ns, now_rfc3339};
 use crate::evidence::{ClientKind, Environment, Evidence, Observation, Observed, Plan, RunInfo};
+use crate::launch::scheduling::Sampler;
 use crate::launch::{Launch, Launcher, Process, Restrict, resources};
 use crate::sockets;
 use faults::Injected;
@@ -87,6 +88,8 @@ struct Run {
     observed_ms: u64,
     problems: Vec<SaveProblem>,
     cores_before: Vec<PathBuf>,
+    /// `None`: it could not be started, or has ended.
+    sampler: Option<Sampler>,
 }
 
 /// Runs it. `interrupt` resolves with a reason when the run must end early.
@@ -108,6 +111,7 @@ pub(super) async fn run(setup: Setup, interrupt: impl Future<Output = String>) -
         observed_ms: 0,
         problems: Vec::new(),
         cores_before: cores(),
+        sampler: Sampler::start(),
         setup,
     };
     let timeout = Duration::from_millis(run.setup.plan.timeout_ms);
@@ -215,6 +219,8 @@ impl Run {
         match self.launcher().launch(&launch).await {
             Ok(process) => {
                 let (pid, command) = (process.pid, process.command.clone());
+                let browser = self.setup.plan.clients.iter().any(|c| c.name == name && c.kind == ClientKind::Browser);
+                self.sampler.iter().for_each(|sampler| sampler.follow(name, pid, browser));
                 self.see(Observation::ProcessStarted { process: name.to_owned(), pid, command });
                 self.children.insert(name.to_owned(), Child { process, exited: false });
                 true

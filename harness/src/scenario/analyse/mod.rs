@@ -1,9 +1,12 @@
 //! What recordings, pictures and printed snapshots show.
 
-use crate::evidence::{ClientPlan, Log, Observation, Plan, ToneLevel};
+mod own_tone;
+
+use crate::evidence::{ClientPlan, Log, Observation, OwnTone, Plan, ToneLevel};
 use crate::probe::talk::ear::{best_delay, strongest_hz};
 use sidetone::audio::{SAMPLE_RATE, meter};
 use sidetone::device::microphone::read_wav;
+use sidetone::event::Event;
 use sidetone::video::{Picture, jpeg, pattern, ssim};
 use std::{ops::Range, path::Path};
 
@@ -15,6 +18,8 @@ const SETTLE: usize = SAMPLE_RATE as usize / 5;
 const WINDOW: usize = SAMPLE_RATE as usize / 2;
 /// A frame of speech is judged as a whole: 20 ms.
 const FRAME: usize = SAMPLE_RATE as usize / 50;
+/// Speech is compared in such pieces: 200 ms.
+const PIECE: usize = SAMPLE_RATE as usize / 5;
 /// Silence this long (80 ms) separates two talk spurts.
 const PAUSE: usize = SAMPLE_RATE as usize * 2 / 25;
 /// A talk spurt may come this much (60 ms) earlier or later than the whole.
@@ -24,7 +29,7 @@ const WANDER: usize = SAMPLE_RATE as usize * 3 / 50;
 pub(super) fn media(plan: &Plan, folder: &Path, logs: &[Log]) -> Vec<Observation> {
     let mut seen = Vec::new();
     for client in &plan.clients {
-        recording(plan, client, folder, &mut seen);
+        recording(plan, client, (folder, logs), &mut seen);
         pictures(plan, client, folder, &mut seen);
         if let Some(log) = logs.iter().find(|l| l.process == client.name && l.stream == "stdout") {
             printed(client, log, &mut seen);
@@ -37,7 +42,7 @@ fn tone_of(client: &ClientPlan) -> Option<f64> {
     client.mic.strip_prefix("tone:")?.parse().ok()
 }
 
-fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Observation>) {
+fn recording(plan: &Plan, client: &ClientPlan, (folder, logs): (&Path, &[Log]), seen: &mut Vec<Observation>) {
     let path = format!("{}.wav", client.name);
     let samples = match read_wav(&folder.join(&path)) {
         Ok(samples) => samples,
@@ -51,28 +56,62 @@ fn recording(plan: &Plan, client: &ClientPlan, folder: &Path, seen: &mut Vec<Obs
     let first = samples.iter().position(audible).unwrap_or(samples.len());
     let last = samples.iter().rposition(audible).map_or(0, |i| i + 1);
     let part = samples.get(first + SETTLE..last).unwrap_or_default();
+    // who starts slowly, as a browser on a busy machine, is not heard before it is in
+    let all_in = first.saturating_add(SETTLE).max(all_in(client, logs));
+    let together = samples.get(all_in..last).filter(|together| together.len() >= WINDOW).unwrap_or(part);
     let own = tone_of(client);
-    let tones = plan.clients.iter().filter_map(tone_of).map(|hz| {
-        let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
-        // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
-        // pauses hide a tone from the whole, so the others' tones need stand out only one way
-        let db = if own == Some(hz) { whole.min(typical) } else { whole.max(typical) };
-        ToneLevel { hz, db: floor(db) }
-    });
+    let tones: Vec<_> = plan
+        .clients
+        .iter()
+        .filter_map(tone_of)
+        .map(|hz| {
+            let part = if own == Some(hz) { part } else { together };
+            let (whole, typical) = (meter::tone_db(part, hz), typical_db(part, hz));
+            // over the whole the codec's noise is spread thinner, and what is heard of oneself must stand out of it both ways;
+            // pauses hide a tone from the whole, so the others' tones need stand out only one way
+            let db = if own == Some(hz) { whole.min(typical) } else { whole.max(typical) };
+            ToneLevel { hz, db: floor(db) }
+        })
+        .collect();
+    let own_tone = own.and_then(|own| own_tone_of(plan, client, own, (part, &tones)));
     seen.push(Observation::Recording {
         process: client.name.clone(),
         path: path.clone(),
         seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
         rms_db: floor(meter::rms_db(part)),
         strongest_hz: strongest_hz(part).unwrap_or(0.0),
-        tones: tones.collect(),
+        tones,
+        own_tone,
     });
     for other in plan.clients.iter().filter(|c| client.hears.contains(&c.name)) {
         let Some(sent) = other.mic.strip_prefix("wav:").and_then(|f| read_wav(Path::new(f)).ok()) else { continue };
-        let Alignment { correlation, delay_ms, delay_spread_ms } = align(&sent, &samples);
+        let Alignment { correlation, delay_ms, delay_spread_ms, pieces } = align(&sent, &samples);
         let (process, of, delay_spread_ms) = (client.name.clone(), other.name.clone(), Some(delay_spread_ms));
-        seen.push(Observation::Speech { process, path: path.clone(), of, correlation, delay_ms, delay_spread_ms });
+        let path = path.clone();
+        seen.push(Observation::Speech { process, path, of, correlation, delay_ms, delay_spread_ms, pieces });
     }
+}
+
+/// The sample of a client's recording at which all whom it hears are in, as near as the logs tell; 0: they do not, or all were before.
+fn all_in(client: &ClientPlan, logs: &[Log]) -> usize {
+    let when = |name: &str, wanted: fn(&Event) -> bool| {
+        let lines = logs.iter().filter(|log| log.process == name).flat_map(|log| &log.lines);
+        let mut records = lines.filter_map(|line| line.record.as_ref());
+        records.find(|record| wanted(&record.event)).map(|record| record.monotonic_ns)
+    };
+    let speaker = |event: &Event| matches!(event, Event::DeviceOpened { kind, .. } if kind == "speaker");
+    let joined = client.hears.iter().filter_map(|name| when(name, |event| matches!(event, Event::ClientJoined { .. })));
+    let waited_ns = joined.max().zip(when(&client.name, speaker)).map_or(0, |(in_ns, from)| in_ns.saturating_sub(from));
+    usize::try_from(waited_ns / 1_000 * u64::from(SAMPLE_RATE) / 1_000_000).unwrap_or(usize::MAX)
+}
+
+/// The own tone against its control, in windows chosen by those of the others' tones that are heard at all.
+fn own_tone_of(plan: &Plan, client: &ClientPlan, own: f64, (part, levels): (&[f32], &[ToneLevel])) -> Option<OwnTone> {
+    let sent: Vec<f64> = levels.iter().map(|tone| tone.hz).collect();
+    let of_others = plan.clients.iter().filter(|c| client.hears.contains(&c.name)).filter_map(tone_of);
+    let is_heard = |hz: &f64| levels.iter().any(|t| (t.hz - hz).abs() < 0.5 && t.db >= plan.limits.tone_at_least_db);
+    let heard: Vec<f64> = of_others.filter(is_heard).collect();
+    own_tone::measure(part, &own_tone::Tones { own, heard: &heard, sent: &sent })
 }
 
 /// Level of a tone: the median over half seconds. A pause, as when a server is started again, neither thins the tone out nor
@@ -96,22 +135,24 @@ struct Alignment {
     delay_ms: f64,
     /// How far apart the delays of the talk spurts are, milliseconds.
     delay_spread_ms: f64,
+    /// Correlation of each [`PIECE`] of the talk spurts, at its own delay.
+    pieces: Vec<f64>,
 }
 
 /// Finds where `sent` begins in `recorded`, and each of its talk spurts near there: an adaptive buffer takes a new
 /// delay in a pause, which nobody hears, and which a single alignment would count as lost sound.
 fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
     let Some(delay) = best_delay(sent, recorded) else {
-        return Alignment { correlation: 0.0, delay_ms: 0.0, delay_spread_ms: 0.0 };
+        return Alignment { correlation: 0.0, delay_ms: 0.0, delay_spread_ms: 0.0, pieces: vec![] };
     };
     let (mut xy, mut earliest, mut latest) = (0.0, isize::MAX, isize::MIN);
+    let mut pieces = Vec::new();
     for spurt in spurts(sent) {
+        for (i, piece) in sent[spurt.clone()].chunks_exact(PIECE).enumerate() {
+            pieces.push(likeness(piece, near(recorded, delay, spurt.start + i * PIECE, PIECE).0));
+        }
         let piece = &sent[spurt.clone()];
-        // the part of the recording in which this spurt may lie
-        let from = delay.saturating_add_unsigned(spurt.start).saturating_sub_unsigned(WANDER);
-        let start = usize::try_from(from).unwrap_or(0).min(recorded.len());
-        let end = usize::try_from(from.saturating_add_unsigned(piece.len() + 2 * WANDER)).unwrap_or(0);
-        let window = &recorded[start..end.clamp(start, recorded.len())];
+        let (window, start) = near(recorded, delay, spurt.start, piece.len());
         let Some(offset) = best_delay(piece, window) else { continue };
         xy += dot(piece, window, offset);
         let own = offset.saturating_add_unsigned(start).saturating_sub_unsigned(spurt.start);
@@ -125,7 +166,24 @@ fn align(sent: &[f32], recorded: &[f32]) -> Alignment {
         correlation: if scale > 0.0 { xy / scale } else { 0.0 },
         delay_ms: ms(delay),
         delay_spread_ms: ms(latest.saturating_sub(earliest).max(0)),
+        pieces,
     }
+}
+
+/// The part of a recording in which what was sent from `start` on may lie, and where that begins.
+fn near(recorded: &[f32], delay: isize, start: usize, length: usize) -> (&[f32], usize) {
+    let from = delay.saturating_add_unsigned(start).saturating_sub_unsigned(WANDER);
+    let begin = usize::try_from(from).unwrap_or(0).min(recorded.len());
+    let end = usize::try_from(from.saturating_add_unsigned(length + 2 * WANDER)).unwrap_or(0);
+    (&recorded[begin..end.clamp(begin, recorded.len())], begin)
+}
+
+/// Correlation of a piece with the part of `window` that is most like it, to hundredths.
+fn likeness(piece: &[f32], window: &[f32]) -> f64 {
+    let Some(offset) = best_delay(piece, window) else { return 0.0 };
+    let common = window.iter().skip(usize::try_from(offset).unwrap_or(0)).take(piece.len());
+    let scale = (energy(piece.iter()) * energy(common)).sqrt();
+    if scale > 0.0 { (dot(piece, window, offset) / scale * 100.0).round() / 100.0 } else { 0.0 }
 }
 
 fn energy<'a>(samples: impl Iterator<Item = &'a f32>) -> f64 {
@@ -211,7 +269,9 @@ fn printed(client: &ClientPlan, log: &Log, seen: &mut Vec<Observation>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::LogLine;
     use sidetone::audio::signal::Noise;
+    use sidetone::event::Record;
 
     fn noise(count: usize) -> Vec<f32> {
         let mut samples = vec![0.0; count];
@@ -245,6 +305,39 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_counts_from_when_all_are_in() {
+        let log = |process: &str, ns: u64, event: Event| {
+            let record = Record {
+                time: String::new(),
+                monotonic_ns: ns,
+                level: event.level(),
+                source: String::new(),
+                pid: 1,
+                message: event.message(),
+                event,
+            };
+            let line = LogLine { number: 1, text: String::new(), record: Some(record), unread: None };
+            Log { process: process.to_owned(), stream: "stderr".to_owned(), path: String::new(), lines: vec![line] }
+        };
+        let (device, kind) = ("wav:a.wav".to_owned(), "speaker".to_owned());
+        let opened = Event::DeviceOpened { device, kind, sample_rate: 48_000, channels: 1, period_samples: 480 };
+        let joined: Event = serde_json::from_value(serde_json::json!({ "event": "client.joined", "fields": {
+            "server": "s", "room": "lobby", "name": "b", "stream": 2, "participants": [], "codec": "opus",
+            "clock_rate": 48_000, "channels": 1, "frame_ms": 20, "bitrate": 128_000,
+        }}))
+        .unwrap();
+        let client: ClientPlan = serde_json::from_value(serde_json::json!({
+            "name": "a", "transport": "tcp", "family": "ipv4", "mic": "none", "video": "none", "after": null,
+            "snapshot": false, "hears": ["b"], "sees": [], "args": [],
+        }))
+        .unwrap();
+        let logs = [log("a", 1_000_000_000, opened.clone()), log("b", 3_500_000_000, joined.clone())];
+        assert_eq!(all_in(&client, &logs), 120_000);
+        assert_eq!(all_in(&client, &[log("a", 9_000_000_000, opened), log("b", 3_500_000_000, joined)]), 0, "before");
+        assert_eq!(all_in(&client, &[]), 0);
+    }
+
+    #[test]
     fn a_pause_in_a_tone_changes_neither_its_level_nor_that_of_its_neighbours() {
         let mut samples = vec![0.0; 6 * 48_000];
         sidetone::audio::Tone::new(440.0, 0.1).fill(&mut samples[..100_000]);
@@ -263,6 +356,18 @@ mod tests {
         recorded[32_000..].copy_from_slice(&sent[32_000..]);
         let seen = align(&sent, &recorded);
         assert!((0.7..0.9).contains(&seen.correlation), "{}", seen.correlation);
+    }
+
+    #[test]
+    fn a_gap_spoils_the_pieces_around_it_and_a_wrong_sound_all() {
+        let sent = noise(96_000);
+        let mut gap = sent.clone();
+        gap[30_000..33_000].fill(0.0);
+        let low = |seen: &Alignment| seen.pieces.iter().filter(|piece| **piece < 0.9).count();
+        let seen = align(&sent, &gap);
+        assert!(seen.pieces.len() == 10 && (1..=2).contains(&low(&seen)), "{:?}", seen.pieces);
+        let wrong: Vec<f32> = sent.iter().zip(&noise(192_000)[96_000..]).map(|(a, b)| a + b).collect();
+        assert_eq!(low(&align(&sent, &wrong)), 10);
     }
 
     #[test]
