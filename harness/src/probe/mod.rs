@@ -3,7 +3,7 @@
 //! * [`run`]: one probe of one target, from the name up; [`target`], [`options`]: what is probed and how;
 //! * [`reach`]: name, way, connection, proxy, what speaks there; [`tls`]; [`web`]: HTTP and WebSocket; [`talk`]: sessions,
 //!   media, mDNS, STUN; [`behind`]: what this machine knows of the socket;
-//! * [`open`]: connections; [`watch`]: time; [`failure`]: errors as data;
+//! * [`open`]: connections; [`watch`]: time; [`failure`]: errors as data; `settle`: what contradicts itself;
 //! * [`tcp`], [`http`], [`session`], [`mdns`]: what a scenario asks its own server, by the same code;
 //! * [`follow_up`]: answers to the questions of the diagnosis; [`bind`] is one of them.
 //!

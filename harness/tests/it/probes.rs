@@ -39,6 +39,7 @@ async fn a_server_that_is_there() {
     for target in &targets {
         let ended = probe(&place, &[target]).await;
         assert_eq!(ended.code, Some(0), "{target}: {ended:?}");
+        assert!(ended.stdout.contains("Sidetone (sidetone/"), "it is known for what it is: {}", ended.stdout);
         let last = ended.stdout.trim_end().lines().last().unwrap();
         assert!(ended.stdout.contains("PASS ") && !last.contains("FAIL"), "{}", ended.stdout);
     }
@@ -46,7 +47,10 @@ async fn a_server_that_is_there() {
     assert_eq!(both.code, Some(0), "{both:?}");
     let mixed = probe(&place, &[&targets[0], "tcp://127.0.0.1:1"]).await;
     assert_eq!(mixed.code, Some(1), "a failure is not hidden by a pass: {mixed:?}");
-    let wrong = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "30s"]).await;
+    // a transport: what speaks there is another matter, unless the user says what it is
+    let other = probe(&place, &[&format!("tcp://{websocket}"), "--timeout", "30s"]).await;
+    assert!(other.code == Some(0) && other.stdout.contains("works: HTTP"), "{other:?}");
+    let wrong = probe(&place, &["--sidetone", &format!("tcp://{websocket}"), "--timeout", "30s"]).await;
     assert_eq!(wrong.code, Some(1), "the WebSocket port does not speak the TCP framing: {wrong:?}");
     child.kill().await.unwrap();
     place.nothing_left().await;
@@ -131,12 +135,39 @@ fn listener(greeting: &'static [u8]) -> SocketAddr {
 async fn a_listener_that_says_nothing() {
     let place = Place::new();
     let address = listener(b"");
-    for scheme in ["tcp", "ws"] {
-        let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "2s"]).await;
+    let transport = format!("tcp://{address}");
+    let asked = [&["--sidetone", transport.as_str()][..], &[&format!("ws://{address}")]];
+    for args in asked {
+        let ended = probe(&place, &[args, &["--timeout", "2s"]].concat()).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stdout.contains("no byte within 2000 ms"), "{}", ended.stdout);
         assert!(ended.stdout.contains("PASS"), "the connection itself works: {}", ended.stdout);
     }
+    let unknown = probe(&place, &[&transport, "--timeout", "2s"]).await;
+    assert_eq!(unknown.code, Some(4), "many protocols wait to be spoken to: {unknown:?}");
+    let pid = format!("its listener is pid {}", std::process::id());
+    let flat = unknown.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("the protocol is not known to this probe") && flat.contains(&pid), "{}", unknown.stdout);
+}
+
+#[tokio::test]
+async fn a_silent_datagram_server_of_this_machine_is_called_neither_broken_nor_another_machine() {
+    let place = Place::new();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("udp://{}", socket.local_addr().unwrap());
+    let ended = probe(&place, &[&target, "--send", "hello", "--timeout", "500ms"]).await;
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.stdout.contains(&format!("pid {}", std::process::id())), "who has the port: {}", ended.stdout);
+    assert!(!ended.stdout.contains("another machine"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn the_questions_of_an_identification_are_listed() {
+    let place = Place::new();
+    let address = listener(b"");
+    let ended = probe(&place, &["-v", &address.to_string(), "--timeout", "2s"]).await;
+    let flat = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("asked on 6 connections: HTTP: waits, a Sidetone hello: waits"), "{}", ended.stdout);
 }
 
 #[tokio::test]
@@ -146,11 +177,14 @@ async fn a_listener_that_talks_nonsense() {
         [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\x90\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]
     {
         let address = listener(greeting);
-        for scheme in ["tcp", "ws"] {
-            let ended = probe(&place, &[&format!("{scheme}://{address}"), "--timeout", "30s"]).await;
-            assert_eq!(ended.code, Some(1), "{scheme} {greeting:?}: {ended:?}");
+        let transport = format!("tcp://{address}");
+        for args in [&["--sidetone", transport.as_str()][..], &[&format!("ws://{address}")]] {
+            let ended = probe(&place, &[args, &["--timeout", "30s"]].concat()).await;
+            assert_eq!(ended.code, Some(1), "{args:?} {greeting:?}: {ended:?}");
             assert!(ended.stdout.contains("FAIL"), "{}", ended.stdout);
         }
+        let other = probe(&place, &[&transport, "--timeout", "30s"]).await;
+        assert_eq!(other.code, Some(0), "something speaks there, and nobody said what it has to be: {other:?}");
     }
 }
 

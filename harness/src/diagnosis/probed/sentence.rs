@@ -1,7 +1,7 @@
 //! The words of a probe's verdict where nothing is wrong, and what it did not look at.
 
 use crate::diagnosis::summary::and;
-use crate::evidence::probed::{Saw, Speaks};
+use crate::evidence::probed::{Greeting, Saw, Speaks};
 use crate::evidence::{Check, Evidence, NotChecked, Observation, ProbePlan, Speak, Status};
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ pub(in crate::diagnosis) fn healthy(evidence: &Evidence, plan: &ProbePlan, check
                 let words = greeting.map(|g| g.begins.first_line(60)).unwrap_or_default();
                 add(match name {
                     // bytes that are no text tell people nothing beside the name
-                    Some(name) if words.contains("\\x") => name,
+                    Some(name) if greeting.is_some_and(Greeting::is_binary) => name,
                     name => format!("{} ({words})", name.as_deref().unwrap_or("a greeting")),
                 });
             }

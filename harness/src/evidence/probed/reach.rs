@@ -219,6 +219,13 @@ pub struct Greeting {
     pub after_us: u64,
 }
 
+impl Greeting {
+    /// Whether it begins with bytes that are no text, which tell people nothing beside the name of the protocol.
+    pub fn is_binary(&self) -> bool {
+        self.begins.as_str().find("\\x").is_some_and(|at| at < 5)
+    }
+}
+
 /// Bytes sent and bytes that came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {

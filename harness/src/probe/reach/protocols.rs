@@ -140,7 +140,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         mumble,
         ask(b"\0\0\0\0\0\x04\x08\x80\x8c\x04", mumble, b"", [0, 0, 0, 0, 0])
     ),
-    row!(PROXY_PROTOCOL, [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", [40, 25, 0, 0, 0])),
+    row!(PROXY_PROTOCOL, [], [], |_| false, ask(PROXY, |b| !b.is_empty(), b"", [40, 40, 0, 0, 0])),
 ];
 
 /// A version that nobody has: the broker refuses it and makes no session (MQTT 3.1.1, section 3.1.2.2).
@@ -381,7 +381,7 @@ mod tests {
         let resets = Hints { mood: Mood::Resets, http_ended: true, ..waits.clone() };
         let closes = Hints { mood: Mood::Closes, ..resets.clone() };
         assert_eq!(names(&resets, false), [PROXY_PROTOCOL, "MQTT"]);
-        assert_eq!(names(&closes, false), ["PostgreSQL", "MQTT"]);
+        assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "PostgreSQL"]);
         assert_eq!(names(&Hints { mood: Mood::ResetsHttp, ..resets }, false), ["STUN", "MQTT"]);
         assert_eq!(names(&Hints { mood: Mood::ClosesHttp, ..closes.clone() }, false)[0], "SIP");
         assert_eq!(names(&waits, false), ["Redis", "MQTT"]);

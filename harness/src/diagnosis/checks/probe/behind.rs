@@ -93,8 +93,7 @@ pub(in crate::diagnosis) fn listener(one: &Listening) -> String {
     format!("{} {owners}{waiting}", one.address)
 }
 
-/// `pid 4711 (sidetone server): it sleeps (state S)...`.
-pub(super) fn owner(owner: &Owner) -> String {
+fn owner(owner: &Owner) -> String {
     let command = owner.command.as_deref().map(follow_up::short_command);
     let command = command.map(|command| format!(" ({command})")).unwrap_or_default();
     match &owner.state {

@@ -48,7 +48,7 @@ fn left_out(view: &mut View<'_>) -> Vec<Check> {
         (speak.secure(), "tls", Layer::Tls, |saw| matches!(saw, Saw::Tls(_))),
         (matches!(speak, Speak::Http | Speak::Https), "http", Layer::Http, |saw| matches!(saw, Saw::Http(_))),
         (speak.websocket(), "websocket", Layer::Websocket, |saw| matches!(saw, Saw::Upgrade(_))),
-        (matches!(speak, Speak::Tcp | Speak::Tls), "sidetone", Layer::Session, |saw| {
+        (plan.sidetone && matches!(speak, Speak::Tcp | Speak::Tls), "sidetone", Layer::Session, |saw| {
             matches!(saw, Saw::Hello(_) | Saw::Exchange(_))
         }),
     ];

@@ -2,6 +2,7 @@
 
 use crate::diagnosis::checks::CheckDef;
 use crate::diagnosis::view::{Draft, View, draft};
+use crate::evidence::follow_up::short_command;
 use crate::evidence::probed::{
     Connected, Exchange, Failure, How, Identified, NameSource, Proxied, Resolved, Route, Saw, Speaks, Step, Stun,
 };
@@ -266,7 +267,7 @@ fn not_known(view: &View<'_>, check: Draft, it: &Identified, step: &Step, id: Ev
     Check { remedy: Some(remedy.to_owned()), ..check.unknown(message, vec![id]) }
 }
 
-/// `pid 7 (mosquitto), which sleeps (state S)`, where that is this machine and may be seen.
+/// `pid 7 (mosquitto), state S`, where that is this machine and may be seen.
 fn owner(view: &View<'_>, address: Option<SocketAddr>) -> Option<String> {
     let port = address?.port();
     let seen = view.steps(|_, saw| match saw {
@@ -275,7 +276,10 @@ fn owner(view: &View<'_>, address: Option<SocketAddr>) -> Option<String> {
     });
     let (_, behind) = seen.into_iter().next()?;
     let owner = behind.listeners.iter().filter(|one| one.covers).find_map(|one| one.owners.first())?;
-    Some(super::behind::owner(owner))
+    let command = owner.command.as_deref().map(short_command);
+    let command = command.map(|command| format!(" ({command})")).unwrap_or_default();
+    let state = owner.state.as_ref().map(|state| format!(", state {}", state.state)).unwrap_or_default();
+    Some(format!("pid {}{command}{state}", owner.pid))
 }
 
 /// `SSH greets first: SSH-2.0-OpenSSH_9.2`.
@@ -284,7 +288,7 @@ pub(in crate::diagnosis) fn greeting(it: &Identified) -> String {
     let who = greeting.protocol.as_deref().unwrap_or("a server of an unknown protocol");
     let line = greeting.begins.first_line(60);
     // bytes that are no text tell people nothing beside the name
-    if line.contains("\\x") && greeting.protocol.is_some() {
+    if greeting.is_binary() && greeting.protocol.is_some() {
         format!("{who} speaks first")
     } else {
         format!("{who} greets first: {line}")
