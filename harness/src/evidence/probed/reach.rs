@@ -222,7 +222,7 @@ pub struct Greeting {
 impl Greeting {
     /// Whether it begins with bytes that are no text, which tell people nothing beside the name of the protocol.
     pub fn is_binary(&self) -> bool {
-        self.begins.as_str().find("\\x").is_some_and(|at| at < 5)
+        self.begins.as_str().find("\\x").is_some_and(|at| at < 3)
     }
 }
 

@@ -501,7 +501,7 @@ mod tests {
         })
         .await;
         assert_eq!((found.identified.speaks, found.identified.unasked_end.as_deref()), (Speaks::Closes, None));
-        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "PROXY protocol", "PostgreSQL"]);
+        assert_eq!(asked(&found), ["HTTP", "a Sidetone hello", "TLS", "PROXY protocol", "MQTT"]);
     }
 
     /// Answers what begins like that, and ends every other connection.

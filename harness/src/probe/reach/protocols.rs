@@ -125,7 +125,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         [1883, 8883],
         ["mosquitto", "vernemq", "emqx"],
         |_| false,
-        ask(MQTT, connack, b"", [35, 30, 30, 20, 30])
+        ask(MQTT, connack, b"", [35, 38, 30, 20, 30])
     ),
     row!("PostgreSQL", [5432], ["postgres", "pgbouncer"], postgres_error, POSTGRES),
     row!("STUN", [3478, 5349], ["turnserver", "coturn"], stun, ask(STUN, stun, b"", [15, 5, 40, 10, 20])),
@@ -381,7 +381,7 @@ mod tests {
         let resets = Hints { mood: Mood::Resets, http_ended: true, ..waits.clone() };
         let closes = Hints { mood: Mood::Closes, ..resets.clone() };
         assert_eq!(names(&resets, false), [PROXY_PROTOCOL, "MQTT"]);
-        assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "PostgreSQL"]);
+        assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "MQTT"]);
         assert_eq!(names(&Hints { mood: Mood::ResetsHttp, ..resets }, false), ["STUN", "MQTT"]);
         assert_eq!(names(&Hints { mood: Mood::ClosesHttp, ..closes.clone() }, false)[0], "SIP");
         assert_eq!(names(&waits, false), ["Redis", "MQTT"]);
