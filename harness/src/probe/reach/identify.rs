@@ -155,7 +155,11 @@ impl Search {
         }
         if self.scope != Scope::Bare {
             self.begin(Talk { name: HTTP, say: upgrade, http: true, ..Talk::default() }, None);
-            let known = self.knows_by(self.until.http, 1).await;
+            let mut known = self.knows_by(self.until.http, 1).await;
+            if known && self.reply(self.heard.len() - 1).bytes.is_empty() {
+                // known by a complaint about other words alone: whether it opens a WebSocket is worth a longer wait
+                known = self.knows_by(self.until.last, 1).await;
+            }
             // 400 is also what a port for HTTPS says to who asks plainly
             let status = self.heard.last().and_then(|(_, heard)| greeting::http(&heard.reply().bytes));
             if known && status != Some(400) {
@@ -230,8 +234,7 @@ impl Search {
             return;
         }
         let names: Vec<_> = self.heard.iter().map(|(name, _)| *name).collect();
-        let (mood, http_ended) = self.mood();
-        let rows = Hints { mood, http_ended, ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
+        let rows = Hints { mood: self.mood(), ..hints }.next(&names, protocols::MOST - asked, self.options.deep);
         let count = rows.len();
         for row in rows {
             self.begin(asking(row), None);
@@ -239,21 +242,20 @@ impl Search {
         self.hear(self.until.last, count).await;
     }
 
-    /// How the server took the questions so far, and whether it ended the one of HTTP.
-    fn mood(&self) -> (Mood, bool) {
+    /// How the server took the questions so far.
+    fn mood(&self) -> Mood {
         let replies: Vec<_> = self.heard[1..].iter().map(|(name, heard)| (*name, heard.reply())).collect();
         let http = replies.iter().find(|(name, reply)| *name == HTTP && reply.ended_without_a_byte());
         let http = http.map(|(_, reply)| reply.end);
         let all_ended = replies.iter().all(|(_, reply)| reply.ended_without_a_byte());
         let any_closes = replies.iter().any(|(_, reply)| reply.end == End::Closes);
-        let mood = match (all_ended, http) {
+        match (all_ended, http) {
             (true, _) if any_closes => Mood::Closes,
             (true, _) => Mood::Resets,
             (false, Some(End::Resets)) => Mood::ResetsHttp,
             (false, Some(_)) => Mood::ClosesHttp,
             (false, None) => Mood::Waits,
-        };
-        (mood, http.is_some())
+        }
     }
 
     /// Who listens there, if that is this machine and may be asked.
@@ -323,14 +325,20 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
     let to = |name: &str| replies.iter().find(|(asked, _)| *asked == name).map(|(_, reply)| reply);
     let excerpt = |name: &str| to(name).map(|reply| Excerpt::of(&reply.bytes)).unwrap_or_default();
     let first = &replies[0].1;
-    let asked = &replies[1..];
+    let told = &replies[1..];
+    // an answer to the header of PROXY tells something only where the others got none, and where it is no complaint about it
+    let is_proxy = |name: &str| name == protocols::PROXY_PROTOCOL;
+    let control = told.iter().filter(|(name, _)| !is_proxy(name)).all(|(_, reply)| reply.ended_without_a_byte());
+    let counts =
+        |(name, reply): &&(&str, Reply)| !is_proxy(name) || control && greeting::http(&reply.bytes) != Some(400);
+    let asked: Vec<_> = told.iter().filter(counts).collect();
     let connections = u32::try_from(replies.len()).unwrap_or(u32::MAX);
     let mut seen = Identified {
         to_hello: excerpt(HELLO),
         to_http: excerpt(HTTP),
         to_tls: excerpt(TLS),
         unasked_end: Some(first.end.word().to_owned()).filter(|_| first.ended_without_a_byte()),
-        asked: asked.iter().map(|(name, reply)| reply.told(name)).collect(),
+        asked: told.iter().map(|(name, reply)| reply.told(name)).collect(),
         connections,
         ..Identified::default()
     };
@@ -368,7 +376,7 @@ fn conclude(replies: &[(&'static str, Reply)]) -> Identified {
     if seen.speaks == Speaks::Unknown {
         seen.answers_like = by_question.or(by_words).map(str::to_owned);
     }
-    let resets = asked.iter().chain(&replies[..1]).any(|(_, reply)| reply.end == End::Resets);
+    let resets = replies.iter().any(|(_, reply)| reply.end == End::Resets);
     let otherwise = match seen.speaks {
         // a connection with words of ours unread is reset by a close too; on the first one nothing was said
         Speaks::Closes if first.end != End::Closes && resets => "resets",
@@ -536,6 +544,8 @@ mod tests {
         assert_eq!((mqtt.identified.speaks, mqtt.identified.answers_like.as_deref()), (Speaks::Unknown, Some("MQTT")));
         let proxied = answering(Scope::All, b"PROXY ", b"HTTP/1.0 200 OK\r\n\r\n").await;
         assert_eq!(proxied.identified.answers_like.as_deref(), Some("PROXY protocol"));
+        let complains = answering(Scope::Bare, b"PROXY ", b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert!(!complains.identified.is_known(), "it may want HTTP or TLS: {:?}", complains.identified);
         let redis = answering(Scope::Bare, b"PING", b"+PONG\r\n").await;
         assert!(redis.identified.answers_like.is_none(), "it closed on the hello, so that others are likelier");
     }

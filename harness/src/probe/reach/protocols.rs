@@ -256,9 +256,6 @@ pub struct Hints {
     pub programs: Vec<String>,
     /// What it did with the questions so far.
     pub mood: Mood,
-    /// Whether words of HTTP were among them, and were answered with the end of the connection: the control for a header of PROXY,
-    /// which comes in front of such words.
-    pub http_ended: bool,
 }
 
 /// A row that has a question.
@@ -288,7 +285,8 @@ impl Hints {
     fn ranked(&self) -> Vec<(u32, Asking)> {
         let asked = PROTOCOLS.iter().filter_map(|protocol| Some((protocol, protocol.question.as_ref()?)));
         // a header of PROXY in front of something else is an attack to those who do not want one
-        let fits = asked.filter(|(protocol, _)| self.http_ended || protocol.name != PROXY_PROTOCOL);
+        let ends = matches!(self.mood, Mood::Resets | Mood::Closes);
+        let fits = asked.filter(|(protocol, _)| ends || protocol.name != PROXY_PROTOCOL);
         let mut rows: Vec<_> =
             fits.map(|(protocol, question)| (self.score(protocol, question), (protocol, question))).collect();
         rows.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
@@ -378,7 +376,7 @@ mod tests {
     fn the_program_and_the_port_choose_the_questions_and_then_what_the_server_did() {
         let names = |hints: &Hints, all| hints.next(&[], MOST, all).iter().map(|(p, _)| p.name).collect::<Vec<_>>();
         let waits = Hints { port: 40_000, ..Hints::default() };
-        let resets = Hints { mood: Mood::Resets, http_ended: true, ..waits.clone() };
+        let resets = Hints { mood: Mood::Resets, ..waits.clone() };
         let closes = Hints { mood: Mood::Closes, ..resets.clone() };
         assert_eq!(names(&resets, false), [PROXY_PROTOCOL, "MQTT"]);
         assert_eq!(names(&closes, false), [PROXY_PROTOCOL, "MQTT"]);
