@@ -8,7 +8,6 @@ use crate::launch::{Restrict, Stream, resources};
 use nix::sys::signal::Signal;
 use sidetone::event::{Event, Family, ListenerKind, Record, Transport};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -142,7 +141,8 @@ impl Run {
         }
     }
 
-    /// A part of the call, which is `passed` old; ends early if a process that should talk ends. Steps and faults of this part happen.
+    /// A part of the call, which is `passed` old; ends early if a process that should talk ends. Steps and faults of this part happen,
+    /// and the part is not over before its steps have reached everybody.
     async fn watch(&mut self, passed: Duration, duration: Duration) {
         let snapshots: Vec<_> = self.setup.plan.clients.iter().filter(|c| c.snapshot).map(|c| c.name.clone()).collect();
         let mut stepped = Vec::new();
@@ -151,12 +151,13 @@ impl Run {
             let talking = children.iter().filter(|(name, _)| !snapshots.contains(name));
             let ends: Vec<_> = talking.map(|(_, child)| Box::pin(child.process.ended())).collect();
             let breaking = injected.during_call(&self.setup.plan.faults, children);
-            let stepping = steps(&self.setup.plan.steps, passed, duration, children, &mut stepped);
+            let patience = Duration::from_millis(self.setup.plan.patience_ms);
+            let stepping = steps(&self.setup.plan.steps, (passed, duration), children, patience, &mut stepped);
+            let whole = async { tokio::join!(tokio::time::sleep(duration), stepping) };
             tokio::select! {
                 () = first(ends) => {}
-                () = tokio::time::sleep(duration) => {}
+                ((), ()) = whole => {}
                 never = breaking => match never {},
-                never = stepping => match never {},
             }
         }
         self.observed.extend(stepped);
@@ -194,16 +195,17 @@ fn settled(line: &str) -> Option<bool> {
     }
 }
 
-/// Makes clients do what the plan wants of this part of the call; writes down what was done.
+/// Makes clients do what the plan wants of this part of the call; writes down what was done. The next one waits until all others
+/// were told of it: a signal that comes before the one before was taken is none to the kernel.
 async fn steps(
-    steps: &[Step],
-    passed: Duration,
-    duration: Duration,
+    plan: &[Step],
+    (passed, duration): (Duration, Duration),
     children: &BTreeMap<String, Child>,
+    patience: Duration,
     done: &mut Vec<Observed>,
-) -> Infallible {
+) {
     let within = |step: &&Step| (passed..passed + duration).contains(&step.after.duration());
-    let mut due: Vec<_> = steps.iter().filter(within).collect();
+    let mut due: Vec<_> = plan.iter().filter(within).collect();
     due.sort_by_key(|step| step.after);
     let began_ns = monotonic_ns();
     for step in due {
@@ -217,8 +219,34 @@ async fn steps(
         let did = did.map_or_else(|e| format!("nothing: {e}"), str::to_owned);
         let what = Observation::Step { client: step.client.clone(), did };
         done.push(Observed { time: now_rfc3339(), monotonic_ns: monotonic_ns(), what });
+        told(plan, step, children, patience).await;
     }
-    std::future::pending().await
+}
+
+/// Waits until the log of every other client tells of a step, at most `patience`.
+async fn told(plan: &[Step], step: &Step, children: &BTreeMap<String, Child>, patience: Duration) {
+    let same = |other: &&Step| other.client == step.client && other.action == step.action && other.after <= step.after;
+    let times = plan.iter().filter(same).count();
+    let is_other = |name: &str| name != step.client && ![SERVER, AGAIN].contains(&name);
+    let waits = children.iter().filter(|(name, _)| is_other(name)).map(|(_, child)| async move {
+        let mut seen = 0;
+        let wanted = |line: &str| {
+            seen += usize::from(tells(line, step));
+            seen >= times
+        };
+        // a client that ends, or that is never told, is a matter of the checks
+        drop(child.process.wait_for_line(Stream::Stderr, wanted, patience).await);
+    });
+    futures_util::future::join_all(waits).await;
+}
+
+/// Whether a line of another client's log tells of such a step.
+fn tells(line: &str, step: &Step) -> bool {
+    match (Record::parse(line).ok().map(|record| record.event), step.action) {
+        (Some(Event::ClientParticipantMuted { name, .. }), Action::Mute) => name == step.client,
+        (Some(Event::ClientChat { from, .. }), Action::Say) => from == step.client,
+        _ => false,
+    }
 }
 
 /// Resolves with the first of them; never, if there is none.
