@@ -53,11 +53,12 @@ fn one(view: &mut View<'_>, line: usize, step: &Step, seen: &Behind) -> Option<C
     })
 }
 
-/// Stopped, or without a free descriptor.
+/// Stopped, or without a free descriptor. One that has ended holds no socket: it only had it when the descriptors were read, and others
+/// serve it.
 fn cannot_serve(owner: &Owner) -> bool {
     owner.state.as_ref().is_some_and(|state| {
         let full = state.descriptors.zip(state.descriptor_limit).is_some_and(|(open, limit)| u64::from(open) >= limit);
-        matches!(state.state.as_str(), "T" | "t" | "Z") || full
+        matches!(state.state.as_str(), "T" | "t") || full
     })
 }
 
@@ -99,5 +100,24 @@ fn owner(owner: &Owner) -> String {
     match &owner.state {
         Some(state) => format!("pid {}{command}: {state}", owner.pid),
         None => format!("pid {}{command}", owner.pid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_ended_meanwhile_is_no_reason_and_one_that_is_stopped_is() {
+        let owner = |letter: &str| -> Owner {
+            let state = serde_json::json!({
+                "state": letter, "waits_in": null, "cpu_ms": 0, "descriptors": null, "descriptor_limit": null,
+            });
+            let owner =
+                serde_json::json!({ "pid": 7, "command": null, "since": null, "state": state, "threads": null });
+            serde_json::from_value(owner).unwrap()
+        };
+        let serves = |letter: &str| !cannot_serve(&owner(letter));
+        assert_eq!(["S", "Z", "T", "t"].map(serves), [true, true, false, false]);
     }
 }
